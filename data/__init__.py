@@ -1,0 +1,1 @@
+"""Data sets, found by --dataset_mode, and the loader."""

@@ -1,0 +1,90 @@
+"""What every data set is: an item for a place in the training, a pure function of (seed, epoch, index)."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL.Image import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data.image_folder import MODES, Domain
+from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
+from util.errors import UsageError
+
+# The purposes of random numbers; each gives streams of its own.
+ITEM, ORDER, BATCH = 0, 1, 2
+
+
+class Position(NamedTuple):
+    """The place of an item in the training."""
+
+    epoch: int  # from 1
+    index: int  # of the item in the data set
+    batch: int  # number of its minibatch within the epoch, from 0
+
+
+def random_stream(seed: int, epoch: int, number: int, purpose: int) -> np.random.Generator:
+    """Random numbers of their own for an item, an epoch's order (number 0) or a minibatch; seed >= 0."""
+    return np.random.default_rng([seed, epoch, number, purpose])
+
+
+class BaseDataset(Dataset):
+    """A data set writes `__len__` and `item`, sets `domains`, and may add flags.
+
+    domains: side ("A", "B") -> Domain, the pictures it reads; roots: side -> the folder they came from.
+    """
+
+    def __init__(self, opt: Namespace):
+        self.opt = opt
+        self.domains: dict[str, Domain] = {}
+        self.roots: dict[str, str] = {}
+        words = check_preprocess(opt.preprocess)
+        exact = words == ("none",) and not opt.isTrain  # translating, the model pads and unpads by itself
+        self._transform = Transform(words, opt.isTrain and not opt.no_flip, 1 if exact else SIDE_MULTIPLE)
+        self._geometry = Geometry(opt.load_size, opt.crop_size, opt.random_scale_max)
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        """Add flags, or change defaults, of this data set."""
+        return parser
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def item(self, index: int, epoch: int, random: np.random.Generator) -> dict[str, Any]:
+        """{"A": [C, H, W] in [-1, 1], "A_paths": str, and the same for B}, sides that are absent left out.
+
+        "bad", where there, lists one line for each picture that could not be read.
+        """
+        raise NotImplementedError
+
+    def __getitem__(self, position: Position | int) -> dict[str, Any]:
+        """The item at a position; a plain index means the first epoch."""
+        epoch, index = position[:2] if isinstance(position, tuple) else (1, position)
+        if not 0 <= index < len(self):  # also what ends a plain `for item in dataset`
+            raise IndexError(f"index {index} in a data set of {len(self)}")
+        return self.item(index, epoch, random_stream(self.opt.seed, epoch, index, ITEM))
+
+    def transform(self, image: Image, epoch: int, random: np.random.Generator, **geometry: Any) -> Tensor:
+        """The picture through --preprocess; [C, H, W] in [-1, 1]. `geometry` replaces fields of Geometry.
+
+        In training past --n_epochs, while the learning rate falls, load_size is crop_size: the whole picture.
+        """
+        used = self._geometry
+        if self.opt.isTrain and epoch > self.opt.n_epochs:
+            used = used._replace(load_size=used.crop_size)
+        return self._transform(image, used._replace(**geometry), random)
+
+    @property
+    def input_side(self) -> str:
+        """The side that the model translates."""
+        return "B" if self.opt.direction == "BtoA" else "A"
+
+    def channels(self, side: str) -> int:
+        """Channels of a side's pictures: input_nc on the side that is translated, output_nc on the other."""
+        flag = "input_nc" if side == self.input_side else "output_nc"
+        channels = getattr(self.opt, flag)
+        if channels not in MODES:
+            raise UsageError(f"--{flag} is {channels}, but pictures are read as gray (1) or colour (3)")
+        return channels

@@ -1,0 +1,110 @@
+"""Find the pictures of a folder, and read one whole or say in one line why that is impossible."""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from util.errors import RunError, UsageError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
+MODES = {1: "L", 3: "RGB"}  # PIL's name for a picture of that many channels
+
+
+class BadPicture(Exception):
+    """A picture that cannot be read; the message is one line: path and reason."""
+
+
+def find_pictures(folder: str, limit: float = float("inf")) -> list[str]:
+    """Paths of the pictures in a folder and its sub-folders, sorted, the first `limit` of them.
+
+    Linked folders are followed, each folder once, so that links in a circle end. Names that begin with a dot
+    are passed over: they are notes of an operating system or an editor. Raises UsageError where a folder
+    cannot be listed.
+    """
+    paths: list[str] = []
+    waiting, seen = [os.fspath(folder)], set()
+    while waiting:
+        here = waiting.pop(0)
+        try:
+            identity = os.stat(here)
+            entries = [entry for entry in os.scandir(here) if not entry.name.startswith(".")]
+        except OSError as error:
+            raise UsageError(f"the folder {here!r} cannot be listed: {error.strerror}") from error
+        if (identity.st_dev, identity.st_ino) in seen:
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        folders = {entry.path for entry in entries if _is_folder(entry)}
+        waiting += sorted(folders)
+        paths += [entry.path for entry in entries
+                  if entry.name.lower().endswith(EXTENSIONS) and entry.path not in folders]
+    paths.sort()
+    return paths if limit >= len(paths) else paths[:int(limit)]
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a folder or a link to one; a link to itself is neither."""
+    return entry.is_dir(follow_symlinks=False) or entry.is_symlink() and os.path.isdir(entry.path)
+
+
+def load_picture(path: str, channels: int) -> Image.Image:
+    """The whole picture, as "L" (1 channel) or "RGB" (3), 8 bits a channel. Raises BadPicture.
+
+    Transparency is dropped: the hidden colours show. An EXIF rotation is not applied. Both are as in the
+    reference. 16-bit gray is scaled to 8 bits.
+    """
+    try:
+        if not os.path.isfile(path):  # opening a pipe would wait for ever
+            raise OSError("not a file, or a link to nothing")
+        with Image.open(path) as image:
+            image.load()
+    except Exception as error:  # decoders answer damaged bytes with errors of every kind
+        raise BadPicture(_one_line(path, str(error) or type(error).__name__)) from error
+    if image.mode == "F" or image.mode == "I" and not _fits_16_bits(image):
+        raise BadPicture(_one_line(path, f"pixels of mode {image.mode} have no known range"))
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
+    image.info.pop("transparency", None)  # else PIL warns that convert will drop it
+    return image.convert(MODES[channels])
+
+
+def _fits_16_bits(image: Image.Image) -> bool:
+    low, high = image.getextrema()
+    return low >= 0 and high < 2 ** 16
+
+
+def _one_line(path: str, reason: str) -> str:
+    return " ".join(f"{path}: {reason.replace(repr(path), 'the file')}".split())
+
+
+def tolerated_bad(pictures: int) -> int:
+    """How many bad pictures a data set of that many may hold before the run ends: 1 %, but at least three."""
+    return max(3, pictures // 100)
+
+
+class Domain:
+    """The pictures of one side (A or B) with the number of channels they are read with."""
+
+    def __init__(self, paths: list[str], channels: int):
+        self.paths = paths
+        self.channels = channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int, bad: list[str]) -> tuple[Image.Image, str] | None:
+        """Picture number `index` and its path; None, and the reason added to `bad`, if it is bad."""
+        try:
+            return load_picture(self.paths[index], self.channels), self.paths[index]
+        except BadPicture as error:
+            bad.append(str(error))
+            return None
+
+    def read_or_next(self, index: int, bad: list[str]) -> tuple[Image.Image, str]:
+        """As `read`, but the next readable picture stands in. Raises RunError after too many bad ones."""
+        tries = min(tolerated_bad(len(self)) + 1, len(self))
+        for offset in range(tries):
+            found = self.read((index + offset) % len(self), bad)
+            if found:
+                return found
+        raise RunError(f"{tries} pictures in a row cannot be read: {'; '.join(bad[-tries:])}")

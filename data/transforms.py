@@ -1,0 +1,142 @@
+"""The words of --preprocess: named operations on PIL pictures, with every random number passed in.
+
+A value such as resize_and_crop names a set of words. They are applied in the order of the table WORDS,
+however they were written; then the sides are rounded, the picture is perhaps mirrored, and becomes a tensor.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL.Image import Image, Resampling, Transpose
+from torch import Tensor
+
+from util.errors import UsageError
+
+SIDE_MULTIPLE = 4  # a generator that halves the picture twice gives back sides of this multiple
+
+
+class Geometry(NamedTuple):
+    """What the words work with. Sizes in pixels; a zoom or cell that is None is drawn at random."""
+
+    load_size: int
+    crop_size: int
+    random_scale_max: float = 3.0  # zoom makes a side at most this many times shorter
+    zoom: tuple[float, float] | None = None  # factors of width and height
+    cell: int | None = None  # of the grid that patch takes, counted row by row, modulo their number
+
+
+def resize(image: Image, width: int, height: int, resample: Resampling = Resampling.BICUBIC) -> Image:
+    """The picture at exactly width x height; itself where it has that size."""
+    return image if image.size == (width, height) else image.resize((width, height), resample)
+
+
+def scale_width(image: Image, width: int, min_height: int) -> Image:
+    """Width as given and the aspect kept, unless the height would fall below min_height."""
+    return resize(image, width, max(round(image.height * width / image.width), min_height))
+
+
+def scale_shortside(image: Image, side: int) -> Image:
+    """Enlarged, aspect kept, until the shorter side measures `side`; a larger picture stays as it is."""
+    scale = side / min(image.size)
+    return image if scale <= 1 else resize(image, round(image.width * scale), round(image.height * scale))
+
+
+def zoom(image: Image, factors: tuple[float, float], min_side: int) -> Image:
+    """Width and height times their own factor, each at least min_side, bilinear."""
+    width = max(round(image.width * factors[0]), min_side)
+    height = max(round(image.height * factors[1]), min_side)
+    return resize(image, width, height, Resampling.BILINEAR)
+
+
+def trim(image: Image, size: int, random: np.random.Generator) -> Image:
+    """A random part of at most size x size; a shorter side stays whole."""
+    width, height = min(image.width, size), min(image.height, size)
+    left = int(random.integers(image.width - width + 1))
+    top = int(random.integers(image.height - height + 1))
+    return image.crop((left, top, left + width, top + height))
+
+
+def crop(image: Image, size: int, random: np.random.Generator) -> Image:
+    """A random part of exactly size x size; a picture too small for one is enlarged first."""
+    return trim(scale_shortside(image, size), size, random)
+
+
+def patch(image: Image, size: int, random: np.random.Generator, cell: int | None = None) -> Image:
+    """One cell of a grid of size x size cells at a random offset; a picture too small is enlarged first."""
+    image = scale_shortside(image, size)
+    columns, rows = image.width // size, image.height // size
+    left = int(random.integers(image.width - columns * size + 1))
+    top = int(random.integers(image.height - rows * size + 1))
+    if cell is None:
+        cell = int(random.integers(columns * rows))
+    row, column = divmod(cell % (columns * rows), columns)
+    left, top = left + column * size, top + row * size
+    return image.crop((left, top, left + size, top + size))
+
+
+def round_sides(image: Image, multiple: int) -> Image:
+    """Resampled so that both sides are the nearest multiple, and at least one multiple long."""
+    width, height = (max(round(side / multiple), 1) * multiple for side in image.size)
+    return resize(image, width, height)
+
+
+def to_tensor(image: Image) -> Tensor:
+    """An "L" or "RGB" picture as float32 [C, H, W] in [-1, 1], C = 1 or 3."""
+    pixels = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1)  # [H, W, C] in 0..255
+    return pixels.permute(2, 0, 1).float().div(127.5).sub(1).contiguous()
+
+
+def _drawn_zoom(geometry: Geometry, random: np.random.Generator) -> tuple[float, float]:
+    """The factors given, or two drawn uniformly from [1 / random_scale_max, 1]."""
+    return geometry.zoom or tuple(random.uniform(1 / geometry.random_scale_max, 1, size=2))
+
+
+WORDS: dict[str, Callable[[Image, Geometry, np.random.Generator], Image]] = {
+    "resize": lambda image, g, random: resize(image, g.load_size, g.load_size),
+    "fixsize": lambda image, g, random: resize(image, g.load_size, g.load_size),
+    "scale_width": lambda image, g, random: scale_width(image, g.load_size, g.crop_size),
+    "scale_shortside": lambda image, g, random: scale_shortside(image, g.load_size),
+    "zoom": lambda image, g, random: zoom(image, _drawn_zoom(g, random), g.crop_size),
+    "crop": lambda image, g, random: crop(image, g.crop_size, random),
+    "patch": lambda image, g, random: patch(image, g.crop_size, random, g.cell),
+    "trim": lambda image, g, random: trim(image, g.crop_size, random),
+    "none": lambda image, g, random: image,
+}
+ALTERNATIVES = (("resize", "fixsize", "scale_width", "scale_shortside"), ("crop", "patch", "trim"))
+
+
+def check_preprocess(value: str) -> tuple[str, ...]:
+    """The words of a --preprocess value in the order in which they are applied.
+
+    Raises UsageError for unknown, repeated or contradicting words.
+    """
+    words = value.split("_and_")
+    unknown = [word for word in words if word not in WORDS]
+    if unknown:
+        raise UsageError(f"--preprocess is {value!r}, but {unknown[0]!r} is none of its words: "
+                         f"{', '.join(WORDS)}; join them by _and_, as in resize_and_crop")
+    clashes = [words] if "none" in words or len(set(words)) < len(words) else []
+    clashes += [[word for word in words if word in group] for group in ALTERNATIVES]
+    for clash in clashes:
+        if len(clash) > 1:
+            raise UsageError(f"--preprocess is {value!r}, but {' and '.join(clash)} exclude each other; "
+                             "keep one of them")
+    return tuple(word for word in WORDS if word in words)
+
+
+class Transform(NamedTuple):
+    """From a PIL picture to a tensor [C, H, W] in [-1, 1]: the words, rounding, mirroring."""
+
+    words: tuple[str, ...]
+    flip: bool  # mirrored left to right with probability 1/2
+    multiple: int = SIDE_MULTIPLE  # of the sides; 1 keeps them as they are
+
+    def __call__(self, image: Image, geometry: Geometry, random: np.random.Generator) -> Tensor:
+        for word in self.words:
+            image = WORDS[word](image, geometry, random)
+        image = round_sides(image, self.multiple)
+        if self.flip and random.random() < 0.5:
+            image = image.transpose(Transpose.FLIP_LEFT_RIGHT)
+        return to_tensor(image)
