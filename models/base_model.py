@@ -1,0 +1,140 @@
+"""What every model is: named networks, their optimizers and schedules, a training step, a translation."""
+
+from abc import ABC, abstractmethod
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from models.networks.init import init_weights
+from models.schedules import SCHEDULES
+from util import checkpoint
+
+Batch = Mapping[str, Any]
+
+
+class BaseModel(ABC):
+    """Subclass it in models/<name>_model.py as <Name>Model; `--model <name>` then finds it.
+
+    `networks` maps the names in checkpoint files (G, F, D) to modules, `optimizers` names to optimizers.
+    """
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        """Add the model's own flags and set its own defaults; parser.parse_known_args() tells what was typed."""
+        return parser
+
+    def __init__(self, opt: Namespace):
+        self.opt = opt
+        self.device: torch.device = opt.device
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.plateaus: list[ReduceLROnPlateau] = []
+        self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
+
+    @abstractmethod
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of every network. Returns the losses as detached scalars on the device."""
+
+    @abstractmethod
+    def visuals(self) -> dict[str, Tensor]:
+        """Pictures of the last training step, [B, C, H, W] in [-1, 1], by label."""
+
+    @abstractmethod
+    def translator(self) -> nn.Module:
+        """The network that translates the input domain to the target's."""
+
+    # ---- building
+
+    def add_network(self, name: str, net: nn.Module) -> nn.Module:
+        """Initialise a network by --init_type and --init_gain, move it to the device and keep it under `name`."""
+        self.networks[name] = init_weights(net, self.opt.init_type, self.opt.init_gain).to(self.device)
+        return self.networks[name]
+
+    def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam as the options say; its learning rate follows --lr_policy."""
+        optimizer = torch.optim.Adam(list(parameters), lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2),
+                                     fused=True)
+        self.optimizers[name] = optimizer
+        if self.opt.lr_policy == "plateau":
+            self.plateaus.append(ReduceLROnPlateau(optimizer, factor=0.2, threshold=0.01, patience=5))
+        return optimizer
+
+    # ---- schedule
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rate of an epoch (from 1), a function of its number; a plateau keeps what it has."""
+        if self.plateaus:
+            return
+        opt = self.opt
+        factor = SCHEDULES[opt.lr_policy](epoch, opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = opt.lr * factor
+
+    def end_epoch(self, metric: float) -> None:
+        """Tell the plateau schedule how well the epoch went; lower is better."""
+        for plateau in self.plateaus:
+            plateau.step(metric)
+
+    def learning_rate(self) -> float:
+        return next(iter(self.optimizers.values())).param_groups[0]["lr"]
+
+    # ---- translation
+
+    def to_device(self, batch: Batch, key: str) -> Tensor:
+        return batch[key].to(self.device, non_blocking=True)
+
+    @torch.no_grad()
+    def translations(self, batch: Batch) -> dict[str, Tensor]:
+        """A batch as test.py shows it: real_A, fake_B and, where the batch has a target side, real_B."""
+        real = self.to_device(batch, self.input_key)
+        pictures = {"real_A": real, "fake_B": translate(self.translator(), real)}
+        if self.target_key in batch:
+            pictures["real_B"] = self.to_device(batch, self.target_key)
+        return pictures
+
+    # ---- checkpoints
+
+    def save_weights(self, folder: Path, label: str) -> None:
+        """Write <label>_net_<name>.pth for every network."""
+        for name, net in self.networks.items():
+            checkpoint.save_file(checkpoint.weights_path(folder, label, name), net.state_dict())
+
+    def load_weights(self, folder: Path, label: str) -> None:
+        """Fill every network of this model from <label>_net_<name>.pth; UsageError where one does not fit."""
+        for name, net in self.networks.items():
+            checkpoint.load_weights(net, checkpoint.weights_path(folder, label, name))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a training needs to go on: weights, optimizers, plateaus."""
+        return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
+                "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
+                "plateaus": [p.state_dict() for p in self.plateaus]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, net in self.networks.items():
+            net.load_state_dict(state["networks"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for plateau, saved in zip(self.plateaus, state["plateaus"]):
+            plateau.load_state_dict(saved)
+
+
+def translate(net: nn.Module, images: Tensor) -> Tensor:
+    """net(images) at any size: pads to the network's `size_multiple` by reflection and cuts back.
+
+    images: [B, C, H, W] in [-1, 1]. Returns [B, C_out, H, W].
+    """
+    height, width = images.shape[-2:]
+    multiple = getattr(net, "size_multiple", 1)
+    down, right = -height % multiple, -width % multiple
+    if down or right:
+        mode = "reflect" if down < height and right < width else "replicate"
+        images = F.pad(images, (0, right, 0, down), mode=mode)
+    return net(images)[..., :height, :width]

@@ -1,0 +1,54 @@
+"""Adversarial objectives by name. Scores are D's raw outputs; every loss is a mean over all of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Objective(NamedTuple):
+    """What D minimises on the scores of real and of generated pictures, and what G minimises."""
+
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    penalty_weight: float = 0.0    # of the gradient penalty that belongs to the objective
+
+
+# Goodfellow et al. 2014 with the -log D trick: binary cross entropy with logits, whose target is 1 for G too.
+LOGISTIC = Objective(real=lambda s: F.softplus(-s).mean(), fake=lambda s: F.softplus(s).mean(),
+                     generator=lambda s: F.softplus(-s).mean())
+
+OBJECTIVES = {
+    # Mao et al. 2017: squared distance to 1 (real) and 0 (generated).
+    "lsgan": Objective(real=lambda s: (s - 1).square().mean(), fake=lambda s: s.square().mean(),
+                       generator=lambda s: (s - 1).square().mean()),
+    "vanilla": LOGISTIC,
+    "nonsaturating": LOGISTIC,      # the name that StyleGAN2 gave the same formulas
+    # Lim and Ye 2017.
+    "hinge": Objective(real=lambda s: F.relu(1 - s).mean(), fake=lambda s: F.relu(1 + s).mean(),
+                       generator=lambda s: -s.mean()),
+    # Gulrajani et al. 2017.
+    "wgangp": Objective(real=lambda s: -s.mean(), fake=lambda s: s.mean(), generator=lambda s: -s.mean(),
+                        penalty_weight=10.0),
+}
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """E (|grad D(x)| - 1)^2 at random points between real and generated pictures; a scalar.
+
+    real, fake: [B, C, H, W]; where their sizes differ, the common top left part is used.
+    Gulrajani et al. 2017, eq. 3 (their lambda is `Objective.penalty_weight`).
+    """
+    batch, height, width = (min(a, b) for a, b in zip(_size(real), _size(fake)))
+    real, fake = (x[:batch, :, :height, :width].detach() for x in (real, fake))
+    mix = torch.rand(batch, 1, 1, 1, device=real.device, dtype=real.dtype)
+    between = (mix * real + (1 - mix) * fake).requires_grad_()
+    gradient, = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def _size(x: Tensor) -> tuple[int, int, int]:
+    return x.shape[0], x.shape[2], x.shape[3]

@@ -1,0 +1,72 @@
+"""The networks by name. A constructor here takes the sizes it needs, by keyword, and knows no options."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn
+
+from models.networks.patch_sampler import PatchSampler, PooledFeatures
+from models.networks.patchgan import PatchDiscriminator, PixelDiscriminator, TiledPatchDiscriminator
+from models.networks.resnet import ResnetGenerator
+from models.networks.tapped import TappedGenerator
+from models.networks.unet import UnetGenerator
+
+
+def _resnet(blocks: int) -> Callable[..., TappedGenerator]:
+    def build(*, in_channels, out_channels, width, norm, dropout, antialias, antialias_up, **_):
+        return ResnetGenerator(in_channels=in_channels, out_channels=out_channels, width=width, blocks=blocks,
+                               norm=norm, dropout=dropout, antialias=antialias, antialias_up=antialias_up)
+    return build
+
+
+def _unet(depth: int) -> Callable[..., TappedGenerator]:
+    def build(*, in_channels, out_channels, width, norm, dropout, **_):
+        return UnetGenerator(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth,
+                             norm=norm, dropout=dropout)
+    return build
+
+
+# in_channels, out_channels, width, norm, dropout, antialias, antialias_up, crop_size, num_downsampling -> network
+GENERATORS: dict[str, Callable[..., TappedGenerator]] = {
+    "resnet_9blocks": _resnet(9),
+    "resnet_6blocks": _resnet(6),
+    "resnet_4blocks": _resnet(4),
+    "unet_256": _unet(8),
+    "unet_128": _unet(7),
+}
+
+# The --nce_layers that suit a generator, where they are not CUT's own 0,4,8,12,16.
+NCE_LAYERS: dict[str, str] = {
+    "resnet_4blocks": "0,4,8,12,15",
+    "unet_256": "0,1,2,3,4",
+    "unet_128": "0,1,2,3,4",
+}
+
+
+def _patch(*, in_channels, width, norm, antialias, **_):
+    return PatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias)
+
+
+def _n_layers(*, in_channels, width, norm, antialias, layers, **_):
+    return PatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias, layers=layers)
+
+
+def _pixel(*, in_channels, width, norm, **_):
+    return PixelDiscriminator(in_channels=in_channels, width=width, norm=norm)
+
+
+def _tiled(*, in_channels, width, norm, antialias, **_):
+    return TiledPatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias)
+
+
+# in_channels, width, norm, antialias, layers, crop_size, tile -> network
+DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
+    "basic": _patch, "n_layers": _n_layers, "pixel": _pixel, "patch": _tiled,
+}
+
+# channels of the tapped layers, width -> network
+PROJECTORS: dict[str, Callable[..., nn.Module]] = {
+    "mlp_sample": partial(PatchSampler, mlp=True),
+    "sample": partial(PatchSampler, mlp=False),
+    "reshape": lambda *, channels, width: PooledFeatures(),
+}

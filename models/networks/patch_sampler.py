@@ -1,0 +1,77 @@
+"""The F of the paper: embeds patches of feature maps on the unit sphere, one small MLP a layer."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+# Guards the division by the length of an all-zero feature (paper's implementation).
+EPSILON = 1e-7
+
+
+def unit_length(x: Tensor) -> Tensor:
+    """x / (|x| + 1e-7) along the last dimension."""
+    return x / (x.norm(dim=-1, keepdim=True) + EPSILON)
+
+
+def sample_locations(features: Sequence[Tensor], num_patches: int, *, shared: bool) -> list[Tensor]:
+    """Draw, in each layer, `num_patches` places without repetition; all places where a layer has fewer.
+
+    features: [B, C_l, H_l, W_l] each. Returns indices into H_l * W_l, int64 [B, S_l], drawn on the features'
+    device; with `shared` all pictures of the minibatch get the same ones, as in the published results.
+    """
+    locations = []
+    for feature in features:
+        batch, _, height, width = feature.shape
+        count = min(num_patches, height * width)
+        order = torch.rand(1 if shared else batch, height * width, device=feature.device)
+        locations.append(order.topk(count, dim=1, sorted=False).indices.expand(batch, count))
+    return locations
+
+
+def gather(feature: Tensor, location: Tensor) -> Tensor:
+    """The feature vectors [B, S, C] of [B, C, H, W] at the places [B, S]."""
+    index = location.unsqueeze(1).expand(-1, feature.shape[1], -1)
+    return feature.flatten(2).gather(2, index).transpose(1, 2)
+
+
+class PatchSampler(nn.Module):
+    """Linear, ReLU, Linear on the features at given places of each layer (`mlp_<i>`), then unit length.
+
+    channels: C_l of each tapped layer. Without `mlp` the features themselves are used.
+    """
+
+    def __init__(self, *, channels: Sequence[int], width: int = 256, mlp: bool = True):
+        super().__init__()
+        self.mlps = []
+        if mlp:
+            for i, c in enumerate(channels):
+                self.add_module(f"mlp_{i}", nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width)))
+                self.mlps.append(f"mlp_{i}")
+
+    def locations(self, features: Sequence[Tensor], num_patches: int, *, shared: bool) -> list[Tensor]:
+        return sample_locations(features, num_patches, shared=shared)
+
+    def forward(self, features: Sequence[Tensor], locations: Sequence[Tensor]) -> list[Tensor]:
+        """features: [B, C_l, H_l, W_l]; locations: [B, S_l]. Returns unit vectors [B, S_l, width] a layer."""
+        patches = [gather(f, at) for f, at in zip(features, locations)]
+        if self.mlps:
+            patches = [getattr(self, name)(p) for name, p in zip(self.mlps, patches)]
+        return [unit_length(p) for p in patches]
+
+
+class PooledFeatures(nn.Module):
+    """Each layer averaged over a grid of `side` x `side` cells: every cell is a patch, nothing is learnt."""
+
+    def __init__(self, *, side: int = 4):
+        super().__init__()
+        self.side = side
+
+    def locations(self, features: Sequence[Tensor], num_patches: int, *, shared: bool) -> list[None]:
+        """All cells are used, whatever `num_patches` says."""
+        return [None] * len(features)
+
+    def forward(self, features: Sequence[Tensor], locations: Sequence[None]) -> list[Tensor]:
+        """features: [B, C_l, H_l, W_l]. Returns unit vectors [B, side * side, C_l] a layer."""
+        pooled = [nn.functional.adaptive_avg_pool2d(f, self.side) for f in features]
+        return [unit_length(p.flatten(2).transpose(1, 2)) for p in pooled]

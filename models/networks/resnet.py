@@ -1,0 +1,63 @@
+"""The ResNet generator of Johnson et al. 2016, with the anti-aliased sampling of Zhang 2019."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from models.networks.norm import bias_with, norm_layer
+from models.networks.resample import BlurDownsample, BlurUpsample
+from models.networks.tapped import TappedGenerator
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(norm(conv(x)))), reflect-padded: [B, C, H, W] -> the same."""
+
+    def __init__(self, channels: int, *, norm: str, dropout: bool):
+        super().__init__()
+        def conv() -> list[nn.Module]:
+            return [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias_with(norm)),
+                    norm_layer(norm, channels)]
+        self.conv_block = nn.Sequential(*conv(), nn.ReLU(), *([nn.Dropout(0.5)] if dropout else []), *conv())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(TappedGenerator):
+    """conv7, two halvings, residual blocks at a quarter of the size, two doublings, conv7, tanh.
+
+    Layers are numbered by their place in `model`, as in the published checkpoints. ReLUs are not in place,
+    so that every layer can be tapped.
+    """
+
+    size_multiple = 4
+
+    def __init__(self, *, in_channels: int, out_channels: int, width: int, blocks: int, norm: str = "instance",
+                 dropout: bool = False, antialias: bool = True, antialias_up: bool = True):
+        super().__init__()
+        bias = bias_with(norm)
+
+        def normed(channels: int) -> list[nn.Module]:
+            return [norm_layer(norm, channels), nn.ReLU()]
+
+        layers = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias), *normed(width)]
+        for channels in (width, 2 * width):
+            stride = 1 if antialias else 2
+            layers += [nn.Conv2d(channels, 2 * channels, 3, stride=stride, padding=1, bias=bias),
+                       *normed(2 * channels)]
+            if antialias:
+                layers.append(BlurDownsample(2 * channels))
+        layers += [ResidualBlock(4 * width, norm=norm, dropout=dropout) for _ in range(blocks)]
+        for channels in (4 * width, 2 * width):
+            if antialias_up:
+                layers += [BlurUpsample(channels),
+                           nn.Conv2d(channels, channels // 2, 3, padding=1, bias=bias)]
+            else:
+                layers.append(nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1,
+                                                 output_padding=1, bias=bias))
+            layers += normed(channels // 2)
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def stages(self) -> Sequence[nn.Module]:
+        return list(self.model)

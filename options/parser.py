@@ -1,0 +1,78 @@
+"""An ArgumentParser that reads one argv in several passes and says what is wrong in one line."""
+
+import argparse
+import difflib
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from util.errors import UsageError
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Defaults behind every flag's help, but for those that say nothing."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=34, width=110)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        if "default" in action.help or action.default in (None, "", False):
+            return action.help
+        return super()._get_help_string(action)
+
+
+class OptionParser(argparse.ArgumentParser):
+    """Flags are added in passes: the base's, the model's, the data set's; each pass looks at the same argv.
+
+    `parse_known_args()` without arguments reads that argv, so that a plug-in can ask what was typed so far. Flags
+    are not abbreviated: a pass that does not know all of them yet would guess wrong.
+    """
+
+    def __init__(self, argv: Sequence[str] | None = None, **settings):
+        self._section = None
+        super().__init__(formatter_class=HelpFormatter, add_help=False, allow_abbrev=False, **settings)
+        self.argv = list(sys.argv[1:] if argv is None else argv)
+
+
+    def section(self, title: str) -> None:
+        """Flags added from here on stand under this title in --help."""
+        self._section = self.add_argument_group(title)
+
+    def names(self, title: str) -> set[str]:
+        """The options that stand under a title."""
+        return {action.dest for group in self._action_groups if group.title == title
+                for action in group._group_actions}
+
+    def add_argument(self, *names, **settings):
+        if self._section is None:
+            return super().add_argument(*names, **settings)
+        return self._section.add_argument(*names, **settings)
+
+    def parse_known_args(self, args=None, namespace=None):
+        return super().parse_known_args(self.argv if args is None else args, namespace)
+
+    def peek(self, name: str) -> str:
+        """The value of one option as far as the flags known so far tell."""
+        return getattr(self.parse_known_args()[0], name)
+
+    def parse_all(self) -> Namespace:
+        """The last pass: --help works, and a flag that nobody knows is an error that names the nearest one."""
+        self.add_argument("-h", "--help", action="help", help="show this and exit")
+        opt, unknown = self.parse_known_args()
+        if unknown:
+            flag = unknown[0].split("=")[0]
+            near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+            raise UsageError(f"there is no flag {flag}" if flag.startswith("-") else
+                             f"{flag!r} belongs to no flag: quote values that hold spaces"
+                             if not near else f"there is no flag {flag}; did you mean {near[0]}?")
+        return opt
+
+    def typed(self) -> set[str]:
+        """The names of the options that were typed, as opposed to those left at their defaults."""
+        untouched = object()
+        blank = Namespace(**{action.dest: untouched for action in self._actions})
+        found, _ = self.parse_known_args(namespace=blank)
+        return {name for name, value in vars(found).items() if value is not untouched}
+
+    def error(self, message: str) -> None:
+        raise UsageError(f"{message.removeprefix('argument ')} (--help lists all flags)")

@@ -1,0 +1,36 @@
+"""The flags of test.py."""
+
+from pathlib import Path
+
+from options.base_options import MODEL, NETWORKS, BaseOptions, count, experiment_name
+from options.parser import OptionParser
+from options.record import read_options
+
+
+class TestOptions(BaseOptions):
+    """Translate a folder of pictures with a trained model.
+
+    The network's shape is read from what the training recorded in its folder; flags that are typed win.
+    """
+
+    __test__ = False    # pytest: a class of options, not of tests
+    is_train = False
+
+    def add_flags(self, parser: OptionParser) -> None:
+        add = parser.add_argument
+        parser.section("translation")
+        add("--phase", default="test", help="which folders to read: <phase>A and <phase>B")
+        add("--results_dir", default="./results/", help="where the results go")
+        add("--num_test", type=count, default=float("inf"), help="translate at most this many pictures")
+        add("--eval", action="store_true", help="batch norm by its running statistics, no dropout")
+        parser.set_defaults(load_size=parser.get_default("crop_size"))
+
+    def restore(self, parser: OptionParser) -> None:
+        """The options that decide which network is built, from the training's opt.json where there is one."""
+        opt, _ = parser.parse_known_args()
+        saved = read_options(Path(opt.checkpoints_dir) / experiment_name(opt))
+        wanted = parser.names(NETWORKS) | parser.names(MODEL) | {"model", "direction", "crop_size"}
+        found = {name: value for name, value in saved.items() if name in wanted}
+        if parser.get_default("load_size") == parser.get_default("crop_size") and "crop_size" in found:
+            found["load_size"] = found["crop_size"]     # as in training: what G saw were crops of that size
+        parser.set_defaults(**found)

@@ -1,0 +1,137 @@
+"""Checkpoints on disk: `<label>_net_<name>.pth` (weights, as published) and one `<label>_state.pth` (all the rest).
+
+A file is written beside its final name, flushed to the disk and renamed, so that a name never holds half a file.
+Everything loads with `weights_only=True`: no code in a file is run.
+"""
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from util.errors import UsageError
+
+# Wrappers (DataParallel, torch.compile) leave their names before the keys.
+PREFIXES = ("module.", "_orig_mod.")
+
+# Which flags decide a kind of key; the first pattern that a mismatching key contains speaks.
+HINTS = (
+    (r"filt$", "--no_antialias and --no_antialias_up"),
+    (r"running_|num_batches", "--normG or --normD"),
+    (r"bias$", "--normG or --normD (a convolution before a batch norm has no bias), or the network's name"),
+    (r"mlp_", "--nce_layers, --netF_nc and --ngf"),
+    (r"", "--netG or --netD, --ngf or --ndf, --input_nc, --output_nc"),
+)
+
+
+def weights_path(folder: Path, label: str, name: str) -> Path:
+    return folder / f"{label}_net_{name}.pth"
+
+
+def state_path(folder: Path, label: str) -> Path:
+    return folder / f"{label}_state.pth"
+
+
+def save_file(path: Path, content: Mapping[str, Any]) -> None:
+    """torch.save that leaves either the whole new file or what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def load_file(path: Path) -> dict[str, Any]:
+    """Tensors to the CPU. Raises UsageError for a file that is missing, damaged or holds more than data."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UsageError(f"there is no {path}; {what_exists(path)}") from None
+    except pickle.UnpicklingError as error:
+        raise UsageError(f"{path} is refused: it holds more than tensors and plain data, or is damaged "
+                         f"({_first_line(error)})") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise UsageError(f"{path} cannot be read, it is damaged or no checkpoint ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+
+
+def what_exists(path: Path) -> str:
+    """Says which checkpoints lie where `path` was looked for."""
+    folder = path.parent
+    if not folder.is_dir():
+        near = sorted(p.name for p in folder.parent.iterdir() if p.is_dir()) if folder.parent.is_dir() else []
+        return (f"the folder {folder} does not exist; "
+                + (f"{folder.parent} holds {', '.join(near[:20])}: check --name" if near
+                   else "train first, or check --name and --checkpoints_dir"))
+    labels = sorted({re.sub(r"_net_\w+\.pth$", "", p.name) for p in folder.glob("*_net_*.pth")})
+    if not labels:
+        return f"{folder} holds no *_net_*.pth at all"
+    return f"{folder} holds --epoch {', '.join(labels[:20])}: choose one with --epoch"
+
+
+def unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without the prefixes that wrappers leave before every key."""
+    weights = dict(weights)
+    while weights and any(all(key.startswith(p) for key in weights) for p in PREFIXES):
+        weights = {key.split(".", 1)[1]: value for key, value in weights.items()}
+    return weights
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Fill a network from a weights file.
+
+    Raises UsageError for a missing or damaged file, and for one of another architecture, naming the first keys
+    that do not match and the flags to look at.
+    """
+    found = unwrapped(load_file(path))
+    expected = net.state_dict()
+    problem = mismatch(found, expected)
+    if problem:
+        raise UsageError(f"{path} does not fit the network built here: {problem}")
+    net.load_state_dict(found)
+
+
+def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """One line on the first keys that differ in name or shape, and the flags that decide them; '' if none do."""
+    missing = [k for k in expected if k not in found]
+    extra = [k for k in found if k not in expected]
+    shapes = [k for k in expected if k in found and found[k].shape != expected[k].shape]
+    if not (missing or extra or shapes):
+        return ""
+    parts = []
+    if missing:
+        parts.append(f"it lacks {', '.join(missing[:3])}{_more(missing)}")
+    if extra:
+        parts.append(f"it has besides {', '.join(extra[:3])}{_more(extra)}")
+    if shapes:
+        key = shapes[0]
+        parts.append(f"{key} is {list(found[key].shape)}, not {list(expected[key].shape)}{_more(shapes, 1)}")
+    key = (missing + extra + shapes)[0]
+    hint = next(flags for pattern, flags in HINTS if re.search(pattern, key))
+    return f"{'; '.join(parts)}; look at {hint}"
+
+
+def _more(keys: list[str], shown: int = 3) -> str:
+    return f" and {len(keys) - shown} more" if len(keys) > shown else ""

@@ -1,0 +1,46 @@
+"""Where a training stands: epoch, images and steps, and which "every N images" has just come round."""
+
+from collections.abc import Iterator
+
+
+class Progress:
+    """Counters of one training.
+
+    epoch: from 1; epoch_images: images done in this epoch; total_images: images done in this training (the
+    reference's total_iters); total_steps: optimizer steps. `last_epoch` is the last one to run.
+    """
+
+    COUNTERS = ("epoch", "epoch_images", "total_images", "total_steps")
+
+    def __init__(self, *, first_epoch: int, last_epoch: int):
+        self.epoch, self.last_epoch = first_epoch, last_epoch
+        self.epoch_images = self.total_images = self.total_steps = 0
+        self._advanced = 0
+
+    def remaining_epochs(self) -> Iterator[int]:
+        """The current epoch, begun or not, and those behind it; each counts as ended once its turn is over."""
+        while self.epoch <= self.last_epoch:
+            yield self.epoch
+            self.end_epoch()
+
+    def end_epoch(self) -> None:
+        self.epoch += 1
+        self.epoch_images = 0
+
+    def advance(self, images: int) -> None:
+        """One step on `images` pictures is done."""
+        self.epoch_images += images
+        self.total_images += images
+        self.total_steps += 1
+        self._advanced = images
+
+    def crossed(self, images: int) -> bool:
+        """Whether the last step reached or passed a multiple of `images`: true once per multiple at any batch size."""
+        return self.total_images // images > (self.total_images - self._advanced) // images
+
+    def state_dict(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.COUNTERS}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        for name in self.COUNTERS:
+            setattr(self, name, state[name])
