@@ -1,5 +1,6 @@
 """What every data set is: an item for a place in the training, a pure function of (seed, epoch, index)."""
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.image_folder import MODES, Domain
+from data.image_folder import EXTENSIONS, MODES, Domain, find_pictures
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import UsageError
 
@@ -88,3 +89,57 @@ class BaseDataset(Dataset):
         if channels not in MODES:
             raise UsageError(f"--{flag} is {channels}, but pictures are read as gray (1) or colour (3)")
         return channels
+
+    def dataroot(self) -> str:
+        """--dataroot, which must exist. Raises UsageError."""
+        root = self.opt.dataroot
+        if os.path.exists(root):
+            return root
+        if root == "placeholder":  # the flag's default
+            raise UsageError("--dataroot is not given; it names the folder of the data set")
+        raise UsageError(f"--dataroot is {root!r}, which does not exist; give the folder of the data set")
+
+    def add_domain(self, side: str, folder: str, limit: float) -> None:
+        """Make the first `limit` pictures of a folder, or one picture, a side. Raises UsageError for none."""
+        if os.path.isfile(folder):
+            folder, paths = os.path.dirname(folder) or ".", [folder]
+        elif os.path.isdir(folder):
+            paths = find_pictures(folder, limit)
+        else:
+            raise UsageError(f"the folder {folder!r} is missing, where side {side}'s pictures should be; "
+                             f"{os.path.dirname(folder)!r} holds {_contents(os.path.dirname(folder))}; "
+                             "see --dataroot and --phase")
+        if not paths:
+            raise UsageError(f"the folder {folder!r} should hold side {side}'s pictures "
+                             f"({' '.join(EXTENSIONS)}), but holds {_contents(folder)}; "
+                             "see --dataroot and --phase")
+        self.domains[side], self.roots[side] = Domain(paths, self.channels(side)), folder
+
+    def relative_name(self, side: str, path: str) -> str:
+        """A picture's path within its side's folder, without the extension."""
+        return os.path.splitext(os.path.relpath(path, self.roots[side]))[0]
+
+    def read(self, numbers: dict[str, int], epoch: int, random: np.random.Generator) -> dict[str, Any]:
+        """The item made of one picture a side, by its number there.
+
+        In training the next readable picture replaces one that cannot be read; in translation its side is
+        absent, since a result under another picture's name would mislead.
+        """
+        item: dict[str, Any] = {}
+        bad: list[str] = []
+        for side, number in numbers.items():
+            domain = self.domains[side]
+            found = domain.read_or_next(number, bad) if self.opt.isTrain else domain.read(number, bad)
+            if found:
+                image, path = found
+                item[side], item[f"{side}_paths"] = self.transform(image, epoch, random), path
+        return item | {"bad": bad} if bad else item
+
+
+def _contents(folder: str, most: int = 8) -> str:
+    """What a folder holds, in a few words."""
+    if not os.path.isdir(folder):
+        return "nothing: it is no folder"
+    names = sorted(os.listdir(folder))
+    shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return shown or "nothing"

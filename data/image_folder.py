@@ -74,7 +74,7 @@ def _fits_16_bits(image: Image.Image) -> bool:
 
 
 def _one_line(path: str, reason: str) -> str:
-    return " ".join(f"{path}: {reason.replace(repr(path), 'the file')}".split())
+    return " ".join(f"{path}: {reason.replace(repr(path), '').strip(' :')}".split())
 
 
 def tolerated_bad(pictures: int) -> int:

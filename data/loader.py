@@ -1,0 +1,159 @@
+"""Minibatches of a data set: the same ones in the same order with any number of worker processes."""
+
+import signal
+import sys
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from data.base_dataset import ORDER, BaseDataset, Position, random_stream
+from data.image_folder import tolerated_bad
+from util.errors import RunError, UsageError
+
+
+class Loader:
+    """Iterates over one epoch's minibatches, dicts as `collate` makes them, on the CPU (pinned for CUDA).
+
+    In training the order is drawn anew each epoch unless --serial_batches, and a last uneven minibatch is
+    left out. In translation everything comes once, in the order of the files, except for bad pictures.
+
+    bad: a line for each picture that could not be read so far, each also said once on stderr.
+    images_per_epoch: the images that a whole epoch delivers.
+    """
+
+    def __init__(self, dataset: BaseDataset, opt: Namespace):
+        if opt.isTrain and opt.batch_size > len(dataset):
+            raise UsageError(f"--batch_size is {opt.batch_size}, but an epoch has only {len(dataset)} images "
+                             f"({opt.dataroot!r}); choose a smaller batch or add pictures")
+        self.dataset = dataset
+        self.bad: list[str] = []
+        self._training = opt.isTrain
+        self._order = _Order(len(dataset), opt)
+        self.images_per_epoch = self._order.images
+        workers = min(opt.num_threads, len(self._order))
+        with warnings.catch_warnings():  # more workers than cores can be right: they wait for the disk
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            self._batches = DataLoader(
+                _Minibatches(dataset), sampler=self._order, batch_size=None, collate_fn=_unchanged,
+                num_workers=workers, persistent_workers=workers > 0, worker_init_fn=_start_worker,
+                pin_memory=opt.device.type == "cuda",
+                generator=torch.Generator())  # its own: the default one would advance the global random state
+
+    def set_epoch(self, epoch: int, skip_images: int = 0) -> None:
+        """Choose the epoch (from 1) that the next iteration delivers, less its first `skip_images` images."""
+        self._order.epoch, self._order.skip_images = epoch, skip_images
+
+    def __len__(self) -> int:
+        """Minibatches of a whole epoch."""
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The minibatches of the epoch chosen.
+
+        Raises RunError, in training when more than 1 % of the pictures, and more than three, are bad, in
+        translation when none at all could be read.
+        """
+        delivered = False
+        for batch in self._batches:
+            if isinstance(batch, Exception):
+                raise batch
+            self._report(batch.pop("bad", []))
+            if batch:
+                delivered = True
+                yield batch
+        if self.bad and not self._training and not delivered:
+            raise RunError(f"none of the {len(self.bad)} pictures can be read: {_listed(self.bad)}")
+
+    def _report(self, reasons: list[str]) -> None:
+        for reason in reasons:
+            if reason not in self.bad:
+                self.bad.append(reason)
+                tqdm.write(f"bad picture: {reason}", file=sys.stderr)
+        pictures = sum(map(len, self.dataset.domains.values())) or len(self.dataset)
+        if self._training and len(self.bad) > tolerated_bad(pictures):
+            raise RunError(f"{len(self.bad)} of {pictures} pictures cannot be read, repair or remove them: "
+                           f"{_listed(self.bad)}")
+
+
+class _Order:
+    """The positions of each minibatch of an epoch."""
+
+    def __init__(self, items: int, opt: Namespace):
+        self.epoch, self.skip_images = 1, 0
+        self._items, self._batch_size, self._seed = items, opt.batch_size, opt.seed
+        self._shuffled = opt.isTrain and not opt.serial_batches
+        self.images = items // opt.batch_size * opt.batch_size if opt.isTrain else items
+
+    def __len__(self) -> int:
+        return -(-self.images // self._batch_size)
+
+    def __iter__(self) -> Iterator[list[Position]]:
+        order = np.arange(self._items)
+        if self._shuffled:
+            random_stream(self._seed, self.epoch, 0, ORDER).shuffle(order)
+        for start in range(self.skip_images, self.images, self._batch_size):
+            indices = order[start:min(start + self._batch_size, self.images)].tolist()
+            yield [Position(self.epoch, index, start // self._batch_size) for index in indices]
+
+
+class _Minibatches(Dataset):
+    """The part that runs in a worker: a minibatch's positions in, the minibatch out.
+
+    An error meant for the user is returned, not raised: torch would bury its line in a worker's traceback.
+    """
+
+    def __init__(self, dataset: BaseDataset):
+        self._dataset = dataset
+
+    def __getitem__(self, positions: list[Position]) -> dict[str, Any] | UsageError | RunError:
+        try:
+            return collate([self._dataset[position] for position in positions], self._dataset.input_side)
+        except (UsageError, RunError) as error:
+            return error
+
+
+def collate(items: list[dict[str, Any]], input_side: str) -> dict[str, Any]:
+    """One minibatch: tensors [C, H, W] stacked to [B, C, H, W], anything else listed, "bad" in one list.
+
+    An item whose picture on the input side was bad is left out, so that the minibatch may be empty; so is a
+    side that some item lacks. Raises UsageError for pictures of unlike sizes.
+    """
+    bad = [reason for item in items for reason in item.get("bad", [])]
+    items = [item for item in items if "bad" not in item or input_side in item]
+    batch: dict[str, Any] = {"bad": bad} if bad else {}
+    for key in items[0] if items else ():
+        values = [item[key] for item in items if key in item]
+        if key == "bad" or len(values) < len(items):
+            continue
+        batch[key] = values
+        if isinstance(values[0], torch.Tensor):
+            batch[key] = _stack(values)
+    return batch
+
+
+def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
+    shapes = {f"{tensor.shape[-1]}x{tensor.shape[-2]}" for tensor in tensors}
+    if len(shapes) > 1:
+        raise UsageError(f"pictures of {' and '.join(sorted(shapes)[:2])} cannot share a minibatch; use "
+                         "--batch_size 1, or a --preprocess that gives one size, such as resize_and_crop")
+    return torch.stack(tensors)
+
+
+def _listed(reasons: list[str], most: int = 20) -> str:
+    rest = f"; and {len(reasons) - most} more" if len(reasons) > most else ""
+    return "; ".join(reasons[:most]) + rest
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)  # the workers already share the cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
