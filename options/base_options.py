@@ -89,6 +89,8 @@ def add_shared(parser: OptionParser) -> None:
     add("--no_antialias", action="store_true", help="halve by strided convolutions, not by blurring")
     add("--no_antialias_up", action="store_true", help="double by transposed convolutions, not by blurring")
     add("--stylegan2_G_num_downsampling", type=int, default=1, help="halvings in --netG stylegan2")
+    add("--D_tile_size", type=int, default=32,
+        help="--netD tilestylegan2 judges tiles of this many pixels a side, each by itself")
 
     parser.section("pictures")
     add("--dataset_mode", default="unaligned", help="file data/<mode>_dataset.py: unaligned (two folders), single "

@@ -8,6 +8,11 @@ from torch import nn
 from models.networks.patch_sampler import PatchSampler, PooledFeatures
 from models.networks.patchgan import PatchDiscriminator, PixelDiscriminator, TiledPatchDiscriminator
 from models.networks.resnet import ResnetGenerator
+from models.networks.stylegan2 import (
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+    TileStyleGAN2Discriminator,
+)
 from models.networks.tapped import TappedGenerator
 from models.networks.unet import UnetGenerator
 
@@ -26,6 +31,13 @@ def _unet(depth: int) -> Callable[..., TappedGenerator]:
     return build
 
 
+def _stylegan2(**variant) -> Callable[..., TappedGenerator]:
+    def build(*, in_channels, out_channels, width, crop_size, num_downsampling, **_):
+        return StyleGAN2Generator(in_channels=in_channels, out_channels=out_channels, width=width,
+                                  crop_size=crop_size, num_downsampling=num_downsampling, **variant)
+    return build
+
+
 # in_channels, out_channels, width, norm, dropout, antialias, antialias_up, crop_size, num_downsampling -> network
 GENERATORS: dict[str, Callable[..., TappedGenerator]] = {
     "resnet_9blocks": _resnet(9),
@@ -33,6 +45,8 @@ GENERATORS: dict[str, Callable[..., TappedGenerator]] = {
     "resnet_4blocks": _resnet(4),
     "unet_256": _unet(8),
     "unet_128": _unet(7),
+    "stylegan2": _stylegan2(),
+    "smallstylegan2": _stylegan2(blocks=1, noise=False),
 }
 
 # The --nce_layers that suit a generator, where they are not CUT's own 0,4,8,12,16.
@@ -40,6 +54,8 @@ NCE_LAYERS: dict[str, str] = {
     "resnet_4blocks": "0,4,8,12,15",
     "unet_256": "0,1,2,3,4",
     "unet_128": "0,1,2,3,4",
+    "stylegan2": "0,2,4",
+    "smallstylegan2": "0,2",
 }
 
 
@@ -59,9 +75,18 @@ def _tiled(*, in_channels, width, norm, antialias, **_):
     return TiledPatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias)
 
 
+def _stylegan2_D(*, in_channels, width, crop_size, **_):
+    return StyleGAN2Discriminator(in_channels=in_channels, width=width, crop_size=crop_size)
+
+
+def _tiled_stylegan2(*, in_channels, width, crop_size, tile, **_):
+    return TileStyleGAN2Discriminator(in_channels=in_channels, width=width, crop_size=crop_size, tile=tile)
+
+
 # in_channels, width, norm, antialias, layers, crop_size, tile -> network
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "basic": _patch, "n_layers": _n_layers, "pixel": _pixel, "patch": _tiled,
+    "stylegan2": _stylegan2_D, "tilestylegan2": _tiled_stylegan2,
 }
 
 # channels of the tapped layers, width -> network

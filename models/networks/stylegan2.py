@@ -1,0 +1,155 @@
+"""Generator and discriminators made of StyleGAN2's blocks, for single pictures (Park et al. 2020, SinCUT)."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from models.networks.patchgan import tiles
+from models.networks.stylegan2_ops import (
+    ConvLayer,
+    EqualLinear,
+    NoiseInjection,
+    ResidualBlock,
+    UpsamplingLayer,
+)
+from models.networks.tapped import TappedGenerator
+
+# Channels at a resolution (pixels a side) before a network's width scales them.
+CHANNELS = {4: 4096, 8: 2048, 16: 1024, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}
+SMALL = 32  # up to this resolution the number of channels has a limit
+
+
+def nearest_resolution(size: int, flag: str) -> int:
+    """The power of two nearest to `size` on a logarithmic scale, which CHANNELS must list."""
+    resolution = 2 ** round(math.log2(size)) if size > 0 else 0
+    if resolution not in CHANNELS:
+        raise ValueError(f"{flag} is {size}, but the stylegan2 networks need one from 4 to 1024")
+    return resolution
+
+
+def halvings_to_4(resolution: int) -> int:
+    """How often a power of two can be halved until 4 is left."""
+    return resolution.bit_length() - 3
+
+
+def generator_channels(resolution: int, width: int) -> int:
+    """CHANNELS times width / 32, rounded; at most 512 where the resolution is small."""
+    return _checked(round(CHANNELS[resolution] * width / 32), 512, resolution, f"--ngf {width}")
+
+
+def discriminator_channels(resolution: int, width: int) -> int:
+    """CHANNELS times width / 64, truncated; at most 384 where the resolution is small."""
+    return _checked(CHANNELS[resolution] * width // 64, 384, resolution, f"--ndf {width}")
+
+
+def _checked(channels: int, limit: int, resolution: int, setting: str) -> int:
+    if channels < 1:
+        raise ValueError(f"{setting} leaves no channels at {resolution} pixels; raise it")
+    return min(channels, limit) if resolution <= SMALL else channels
+
+
+class Encoder(nn.Module):
+    """Layers 0 (the picture itself), 1 (conv1), then halving and then size-keeping residual blocks."""
+
+    def __init__(self, in_channels: int, channels: Sequence[int], blocks: int):
+        super().__init__()
+        layers = [nn.Identity(), ConvLayer(in_channels, channels[0], 1)]
+        layers += [ResidualBlock(a, b, halve=True) for a, b in pairwise(channels)]
+        layers += [ResidualBlock(channels[-1], channels[-1]) for _ in range(blocks)]
+        self.convs = nn.Sequential(*layers)
+
+
+class Decoder(nn.Module):
+    """Size-keeping residual blocks, doublings, conv1 to the picture."""
+
+    def __init__(self, out_channels: int, channels: Sequence[int], blocks: int, noise: bool):
+        super().__init__()
+        layers = [ResidualBlock(channels[0], channels[0]) for _ in range(blocks)]
+        layers += [UpsamplingLayer(a, b, noise=noise) for a, b in pairwise(channels)]
+        self.convs = nn.Sequential(*layers, ConvLayer(channels[-1], out_channels, 1))
+
+
+class StyleGAN2Generator(TappedGenerator):
+    """Encoder and decoder; no tanh, so colours may leave [-1, 1] a little.
+
+    width: 32 gives StyleGAN2's own number of channels. crop_size, pixels: the size trained on decides the
+    number of channels; pictures of any size can be translated. `num_downsampling` halvings; `blocks` residual
+    blocks at the smallest size in the encoder and as many in the decoder. `noise`: add noise while doubling.
+    Tapping layers of the encoder costs no decoder.
+    """
+
+    own_init = True
+
+    def __init__(self, *, in_channels: int, out_channels: int, width: int, crop_size: int,
+                 num_downsampling: int = 1, blocks: int = 3, noise: bool = True):
+        super().__init__()
+        largest = nearest_resolution(crop_size, "--crop_size")
+        if not 0 <= num_downsampling <= halvings_to_4(largest):
+            raise ValueError(f"--stylegan2_G_num_downsampling is {num_downsampling}, but --crop_size "
+                             f"{crop_size} can be halved 0 to {halvings_to_4(largest)} times")
+        self.size_multiple = 2**num_downsampling
+        if crop_size % self.size_multiple:
+            raise ValueError(f"--crop_size {crop_size} is not a multiple of {self.size_multiple}, which "
+                             f"--stylegan2_G_num_downsampling {num_downsampling} asks for")
+        channels = [generator_channels(largest >> i, width) for i in range(num_downsampling + 1)]
+        self.encoder = Encoder(in_channels, channels, blocks)
+        self.decoder = Decoder(out_channels, channels[::-1], blocks, noise)
+
+    def stages(self) -> Sequence[nn.Module]:
+        return [*self.encoder.convs, *self.decoder.convs]
+
+    def set_noise(self, enabled: bool) -> None:
+        """Whether the decoder adds noise."""
+        for module in self.modules():
+            if isinstance(module, NoiseInjection):
+                module.enabled = enabled
+
+
+class StyleGAN2Discriminator(nn.Module):
+    """Halving residual blocks down to 4x4, then conv3 and two linear layers; no minibatch statistics.
+
+    [B, C, crop_size, crop_size] in [-1, 1] -> scores [B, 1]. width: 64 gives StyleGAN2's number of channels.
+    """
+
+    own_init = True
+    name, flag = "stylegan2", "--crop_size"  # for error messages
+
+    def __init__(self, *, in_channels: int, width: int, crop_size: int):
+        super().__init__()
+        largest = nearest_resolution(crop_size, self.flag)
+        halvings = halvings_to_4(largest)
+        if crop_size >> halvings != 4:
+            raise ValueError(f"{self.flag} {crop_size} does not become 4 pixels when halved again and again, "
+                             f"as --netD {self.name} does; use {largest}")
+        channels = [discriminator_channels(largest >> i, width) for i in range(halvings + 1)]
+        blocks = [ResidualBlock(a, b, halve=True) for a, b in pairwise(channels)]
+        self.crop_size = crop_size
+        self.convs = nn.Sequential(ConvLayer(in_channels, channels[0], 1), *blocks)
+        self.final_conv = ConvLayer(channels[-1], channels[-1], 3)
+        self.final_linear = nn.Sequential(EqualLinear(16 * channels[-1], channels[-1], activate=True),
+                                          EqualLinear(channels[-1], 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2:] != (self.crop_size, self.crop_size):
+            raise ValueError(f"--netD {self.name} sees pictures of --crop_size {self.crop_size} only, not "
+                             f"{x.shape[3]}x{x.shape[2]}; choose a --preprocess that crops")
+        return self.final_linear(self.final_conv(self.convs(x)).flatten(1))
+
+
+class TileStyleGAN2Discriminator(StyleGAN2Discriminator):
+    """Cuts the picture into tiles and judges each by itself: [B, C, H, W] -> [B * tiles, 1].
+
+    tile: pixels a side, at most crop_size. What is left over at the right and the bottom is not seen.
+    """
+
+    name, flag = "tilestylegan2", "--D_tile_size"
+
+    def __init__(self, *, in_channels: int, width: int, crop_size: int, tile: int):
+        if tile > crop_size:
+            raise ValueError(f"--D_tile_size {tile} is larger than --crop_size {crop_size}; lower it")
+        super().__init__(in_channels=in_channels, width=width, crop_size=tile)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(tiles(x, self.crop_size))
