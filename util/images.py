@@ -1,0 +1,53 @@
+"""Tensors to picture files."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from util.atomic import atomic_file
+
+Pixels = np.ndarray
+
+
+def to_pixels(image: Tensor) -> Pixels:
+    """image: [C, H, W] in [-1, 1], C 1 or 3, on any device. Returns uint8 [H, W, C].
+
+    Rounds to the nearest level, so a picture that was read and not changed is written back exactly. (The
+    reference cuts off instead: its levels are the same or one lower.) Values outside are clamped, NaN is
+    black.
+    Raises ValueError for other shapes.
+    """
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise ValueError(f"a picture is [1 or 3, height, width], not {list(image.shape)}")
+    levels = torch.nan_to_num(image.detach().float(), nan=-1.0).clamp(-1, 1).add(1).mul(127.5).round()
+    return levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def side_by_side(images: Tensor) -> Pixels:
+    """images: [B, C, H, W] in [-1, 1]. Returns them in one row, uint8 [H, B * W, C]."""
+    batch, channels, height, width = images.shape
+    row = images.permute(1, 2, 0, 3)                                # C, H, B, W
+    return to_pixels(row.reshape(channels, height, batch * width))
+
+
+def grid(pictures: list[Pixels], columns: int, gap: int = 4) -> Pixels:
+    """Pictures of any sizes in rows of `columns` on white; uint8 [H, W, 3]."""
+    height = max(p.shape[0] for p in pictures) + gap
+    width = max(p.shape[1] for p in pictures) + gap
+    rows = -(-len(pictures) // columns)
+    canvas = np.full((rows * height - gap, columns * width - gap, 3), 255, dtype=np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = i // columns * height, i % columns * width
+        # One channel spreads to three.
+        canvas[top:top + picture.shape[0], left:left + picture.shape[1]] = picture
+    return canvas
+
+
+def save_picture(path: Path, pixels: Pixels) -> None:
+    """Write uint8 [H, W, 1 or 3] as a PNG, whatever the name ends in; `path` never holds half a picture."""
+    picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+    with atomic_file(path) as stream:
+        picture.save(stream, format="PNG")
