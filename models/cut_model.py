@@ -97,7 +97,7 @@ class CUTModel(BaseModel):
 
     def forward(self) -> None:
         """G(A) and, with --nce_idt, G(B); the key features come from this same pass where that is exact."""
-        self.mirrored = self.opt.flip_equivariance and bool(torch.rand(()) < 0.5)
+        self.mirrored = self.opt.flip_equivariance and self.draw_mirrored()
         sources = [self.real_A, self.real_B] if self.opt.nce_idt else [self.real_A]
         inputs = [x.flip(3) for x in sources] if self.mirrored else sources
         reuse = self.uses_nce and self.repeatable and not self.mirrored
@@ -106,6 +106,10 @@ class CUTModel(BaseModel):
         self.fake_B, self.idt_B = outputs[0], (outputs[1] if self.opt.nce_idt else None)
         self.keys = [features for _, features in passes] if reuse else None
         self.sources = sources
+
+    def draw_mirrored(self) -> bool:
+        """True for half of the steps; drawn on the CPU, so that nothing waits for the device."""
+        return bool(torch.rand(()) < 0.5)
 
     @property
     def uses_nce(self) -> bool:
@@ -234,4 +238,4 @@ def build_generator(opt: Namespace) -> nn.Module:
 def build_discriminator(opt: Namespace) -> nn.Module:
     return DISCRIMINATORS[opt.netD](
         in_channels=opt.output_nc, width=opt.ndf, norm=opt.normD, antialias=not opt.no_antialias,
-        layers=opt.n_layers_D, crop_size=opt.crop_size)
+        layers=opt.n_layers_D, crop_size=opt.crop_size, tile=opt.D_tile_size)

@@ -16,6 +16,6 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *, minibatch_
     key = key.detach()
     if minibatch_negatives:
         query, key = query.reshape(1, -1, channels), key.reshape(1, -1, channels)
-    logits = torch.bmm(query, key.transpose(1, 2)).float() / temperature   # [B, S, S] or [1, B * S, B * S]
+    logits = torch.bmm(query, key.transpose(1, 2)) / temperature   # [B, S, S] or [1, B * S, B * S]
     target = torch.arange(logits.shape[1], device=logits.device).repeat(logits.shape[0])
     return F.cross_entropy(logits.flatten(0, 1), target, reduction="none").view(batch, patches)
