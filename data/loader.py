@@ -5,6 +5,7 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,7 @@ class Loader:
         self._order = _Order(len(dataset), opt)
         self.images_per_epoch = self._order.images
         workers = min(opt.num_threads, len(self._order))
-        with warnings.catch_warnings():  # more workers than cores can be right: they wait for the disk
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
+        with _any_number_of_workers():
             self._batches = DataLoader(
                 _Minibatches(dataset), sampler=self._order, batch_size=None, collate_fn=_unchanged,
                 num_workers=workers, persistent_workers=workers > 0, worker_init_fn=_start_worker,
@@ -60,9 +60,11 @@ class Loader:
         translation when none at all could be read.
         """
         delivered = False
-        for batch in self._batches:
+        with _any_number_of_workers():
+            batches = iter(self._batches)
+        for batch in batches:
             if isinstance(batch, Exception):
-                raise batch
+                raise type(batch)(*batch.args)  # the same object would keep this frame and the workers alive
             self._report(batch.pop("bad", []))
             if batch:
                 delivered = True
@@ -148,6 +150,14 @@ def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
 def _listed(reasons: list[str], most: int = 20) -> str:
     rest = f"; and {len(reasons) - most} more" if len(reasons) > most else ""
     return "; ".join(reasons[:most]) + rest
+
+
+@contextmanager
+def _any_number_of_workers() -> Iterator[None]:
+    """Without torch's advice to have no more workers than cores: they also wait for the disk."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
 
 
 def _unchanged(batch: Any) -> Any:
