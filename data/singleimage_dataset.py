@@ -1,0 +1,143 @@
+"""One picture a side: an epoch is a number of small crops of both, zoomed at random (Park et al. 2020)."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL.Image import Image, Resampling, Transpose
+from torch import Tensor
+
+from data.base_dataset import BATCH, BaseDataset, random_stream
+from data.image_folder import BadPicture, load_picture
+from data.transforms import check_preprocess, to_tensor
+from util.errors import UsageError
+
+
+class Crops(NamedTuple):
+    """Where the crops of a group lie in one picture. Pixels of the zoomed picture."""
+
+    zoomed: tuple[int, int]  # width and height
+    corners: np.ndarray  # int [B, 2]: left and top of each crop
+
+
+class SingleimageDataset(BaseDataset):
+    """In training crops of --crop_size pixels a side, in translation the whole picture.
+
+    Item i belongs to group i // batch_size of its epoch, whose zoom it shares. In order, groups are the
+    minibatches, as the paper means it; --mix_zooms shuffles the items, as the published code did.
+    The pictures lie in trainA and trainB; another phase prefers its own folders, and needs no target side.
+    """
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        if is_train:
+            parser.add_argument("--crops_per_epoch", type=int, default=100_000, help="crops in an epoch")
+            parser.add_argument("--mix_zooms", action="store_true",
+                                help="put crops of many zooms into a minibatch, as the published code did; "
+                                     "default: one zoom a side, and no place twice while there are others")
+            parser.set_defaults(serial_batches=not parser.parse_known_args()[0].mix_zooms)
+        return parser
+
+    def __init__(self, opt: Namespace):
+        super().__init__(opt)
+        self._images = {side: self._load(side, folder) for side, folder in self._folders().items()}
+        self._drawn: tuple[tuple[int, int], dict[str, Crops]] | None = None
+        words = check_preprocess(opt.preprocess)
+        self._zooms, self._patches = "zoom" in words, words in (("zoom", "patch"), ("patch",))
+        if opt.isTrain:
+            self._check_training()
+
+    def __len__(self) -> int:
+        return min(self.opt.crops_per_epoch, self.opt.max_dataset_size) if self.opt.isTrain else 1
+
+    def item(self, index: int, epoch: int, random: np.random.Generator) -> dict[str, Any]:
+        item: dict[str, Any] = {}
+        for side, image in self._images.items():
+            cut = self.opt.isTrain and self._patches
+            item[side] = (self._cut(side, index, epoch, random) if cut else
+                          self.transform(image, epoch, random))
+            item[f"{side}_paths"] = self.domains[side].paths[0]
+        return item
+
+    # ---- the pictures
+
+    def _folders(self) -> dict[str, str]:
+        """Side -> folder; in translation the target side is left out where it is missing."""
+        folders = {}
+        for side in "AB":
+            own, train = (os.path.join(self.dataroot(), phase + side) for phase in (self.opt.phase, "train"))
+            folders[side] = own if os.path.isdir(own) or not os.path.isdir(train) else train
+        needed = "AB" if self.opt.isTrain else self.input_side
+        return {side: folder for side, folder in folders.items() if side in needed or os.path.isdir(folder)}
+
+    def _load(self, side: str, folder: str) -> Image:
+        self.add_domain(side, folder, float("inf"))
+        domain = self.domains[side]
+        if len(domain) > 1:
+            raise UsageError(f"the folder {folder!r} holds {len(domain)} pictures, but --dataset_mode "
+                             "singleimage works with one a side; leave one there, or use unaligned")
+        try:
+            return load_picture(domain.paths[0], domain.channels)
+        except BadPicture as error:
+            raise UsageError(f"a picture cannot be read; repair or replace it: {error}") from error
+
+    def _check_training(self) -> None:
+        opt = self.opt
+        if opt.crops_per_epoch < 1:
+            raise UsageError(f"--crops_per_epoch is {opt.crops_per_epoch}; it must be at least 1")
+        if opt.mix_zooms and opt.serial_batches:
+            raise UsageError("--mix_zooms and --serial_batches exclude each other; leave one out")
+        for side, image in self._images.items():
+            if self._patches and min(image.size) < opt.crop_size:
+                raise UsageError(f"{self.domains[side].paths[0]!r} measures {image.width}x{image.height} "
+                                 f"pixels, too small for --crop_size {opt.crop_size}; lower that, or use a "
+                                 "larger picture")
+
+    # ---- crops
+
+    def _cut(self, side: str, index: int, epoch: int, random: np.random.Generator) -> Tensor:
+        """Crop number `index` of the epoch.
+
+        Only the part of the picture that the crop shows is resized, to the same pixels as if all were: no
+        zoomed picture is held in memory, however large.
+        """
+        image, size = self._images[side], self.opt.crop_size
+        crops = self._crops(epoch, index // self.opt.batch_size)[side]
+        left, top = crops.corners[index % self.opt.batch_size].tolist()
+        width, height = crops.zoomed
+        box = (left * image.width / width, top * image.height / height,
+               (left + size) * image.width / width, (top + size) * image.height / height)
+        crop = image.resize((size, size), Resampling.BILINEAR, box=box)
+        if not self.opt.no_flip and random.random() < 0.5:
+            crop = crop.transpose(Transpose.FLIP_LEFT_RIGHT)
+        return to_tensor(crop)
+
+    def _crops(self, epoch: int, group: int) -> dict[str, Crops]:
+        """Side -> crops of a group, a function of (seed, epoch, group); the latest is kept."""
+        if self._drawn is None or self._drawn[0] != (epoch, group):
+            random = random_stream(self.opt.seed, epoch, group, BATCH)
+            scale = self.opt.random_scale_max if self._zooms else 1.0
+            crops = {side: draw_crops(image.size, self.opt.crop_size, self.opt.batch_size, scale, random)
+                     for side, image in self._images.items()}
+            self._drawn = (epoch, group), crops
+        return self._drawn[1]
+
+
+def draw_crops(size: tuple[int, int], crop: int, count: int, scale_max: float,
+               random: np.random.Generator) -> Crops:
+    """A zoom and `count` crops of a picture of `size` (width, height): distinct cells of a grid.
+
+    Width and height are multiplied by factors of their own, uniform in [1 / scale_max, 1], but stay at least
+    `crop`. The grid of crop x crop cells has a random offset; when all cells are used up, another is drawn.
+    """
+    factors = random.uniform(1 / scale_max, 1, size=2)
+    zoomed = np.maximum(np.rint(np.multiply(size, factors)), crop).astype(int)
+    columns, rows = zoomed // crop
+    corners = np.empty((0, 2), dtype=int)
+    while len(corners) < count:
+        offset = random.integers(zoomed % crop + 1)
+        cells = random.choice(columns * rows, min(columns * rows, count - len(corners)), replace=False)
+        places = np.stack([cells % columns, cells // columns], axis=1)
+        corners = np.concatenate([corners, offset + crop * places])
+    return Crops((int(zoomed[0]), int(zoomed[1])), corners)
