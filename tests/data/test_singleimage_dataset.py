@@ -1,4 +1,4 @@
-"""Crops of single pictures: where they lie, at which zoom, that their pixels are those of the zoomed picture."""
+"""Crops of single pictures: their places, zooms and pixels; the whole picture in translation; errors."""
 
 from argparse import Namespace
 
