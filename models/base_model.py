@@ -35,11 +35,12 @@ class BaseModel(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.plateaus: list[ReduceLROnPlateau] = []
+        self.epoch_losses = torch.zeros(2, device=self.device)      # of this epoch: sum of G's loss, steps
         self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
 
     @abstractmethod
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of every network. Returns the losses as detached scalars on the device."""
+    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of every network. Returns the losses as scalars on the device, "G" among them."""
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
@@ -65,7 +66,14 @@ class BaseModel(ABC):
             self.plateaus.append(ReduceLROnPlateau(optimizer, factor=0.2, threshold=0.01, patience=5))
         return optimizer
 
-    # ---- schedule
+    # ---- training
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of every network. Returns the losses as detached scalars on the device."""
+        losses = {name: loss.detach() for name, loss in self.optimize_parameters(batch).items()}
+        if self.plateaus:
+            self.epoch_losses += torch.stack([losses["G"], torch.ones_like(losses["G"])])
+        return losses
 
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate of an epoch (from 1), a function of its number; a plateau keeps what it has."""
@@ -77,13 +85,29 @@ class BaseModel(ABC):
             for group in optimizer.param_groups:
                 group["lr"] = opt.lr * factor
 
-    def end_epoch(self, metric: float) -> None:
-        """Tell the plateau schedule how well the epoch went; lower is better."""
-        for plateau in self.plateaus:
-            plateau.step(metric)
+    def end_epoch(self) -> None:
+        """Tell the plateau schedule the epoch's mean loss of G."""
+        total, steps = self.epoch_losses.tolist() if self.plateaus else (0.0, 0.0)
+        if steps:
+            for plateau in self.plateaus:
+                plateau.step(total / steps)
+            self.epoch_losses.zero_()
 
     def learning_rate(self) -> float:
         return next(iter(self.optimizers.values())).param_groups[0]["lr"]
+
+    def train(self, mode: bool) -> None:
+        """Batch norm and dropout as in training (true), or by running statistics and without dropout."""
+        for net in self.networks.values():
+            net.train(mode)
+
+    def describe(self, layers: bool = False) -> str:
+        """The networks with their numbers of parameters, with `layers` their modules too."""
+        lines = []
+        for name, net in self.networks.items():
+            lines += [str(net)] if layers else []
+            lines.append(f"[Network {name}] {sum(p.numel() for p in net.parameters()) / 1e6:.3f} M parameters")
+        return "\n".join(lines)
 
     # ---- translation
 
@@ -115,15 +139,20 @@ class BaseModel(ABC):
         """Everything that a training needs to go on: weights, optimizers, plateaus."""
         return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
                 "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
-                "plateaus": [p.state_dict() for p in self.plateaus]}
+                "plateaus": [p.state_dict() for p in self.plateaus], "epoch_losses": self.epoch_losses}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError where the state is of other networks."""
         for name, net in self.networks.items():
+            problem = checkpoint.mismatch(state["networks"].get(name, {}), net.state_dict(), name)
+            if problem:
+                raise ValueError(f"network {name} does not fit: {problem}")
             net.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         for plateau, saved in zip(self.plateaus, state["plateaus"]):
             plateau.load_state_dict(saved)
+        self.epoch_losses.copy_(state["epoch_losses"])
 
 
 def translate(net: nn.Module, images: Tensor) -> Tensor:

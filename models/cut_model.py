@@ -85,15 +85,14 @@ class CUTModel(BaseModel):
 
     # ---- the step
 
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
         """Forward; update D on detached pictures; update G and F together against the new D."""
         self.real_A = self.to_device(batch, self.input_key)
         self.real_B = self.to_device(batch, self.target_key)
         self.forward()
         losses_D = self.update_D()
         losses_G = self.update_G_and_F()
-        losses = {"G_GAN": losses_G.pop("G_GAN"), **losses_D, **losses_G}
-        return {name: loss.detach() for name, loss in losses.items()}
+        return {"G_GAN": losses_G.pop("G_GAN"), **losses_D, **losses_G}
 
     def forward(self) -> None:
         """G(A) and, with --nce_idt, G(B); the key features come from this same pass where that is exact."""

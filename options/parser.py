@@ -60,12 +60,14 @@ class OptionParser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="help", help="show this and exit")
         opt, unknown = self.parse_known_args()
         if unknown:
-            flag = unknown[0].split("=")[0]
-            near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
-            raise UsageError(f"there is no flag {flag}" if flag.startswith("-") else
-                             f"{flag!r} belongs to no flag: quote values that hold spaces"
-                             if not near else f"there is no flag {flag}; did you mean {near[0]}?")
+            raise UsageError(self._unknown(unknown[0].split("=")[0]))
         return opt
+
+    def _unknown(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"{word!r} belongs to no flag; quote a value that holds spaces"
+        near = difflib.get_close_matches(word, self._option_string_actions, n=1)
+        return f"there is no flag {word}" + (f"; did you mean {near[0]}?" if near else " (--help lists all flags)")
 
     def typed(self) -> set[str]:
         """The names of the options that were typed, as opposed to those left at their defaults."""

@@ -4,7 +4,6 @@ A file is written beside its final name, flushed to the disk and renamed, so tha
 Everything loads with `weights_only=True`: no code in a file is run.
 """
 
-import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -14,18 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from util.atomic import atomic_file
 from util.errors import UsageError
 
 # Wrappers (DataParallel, torch.compile) leave their names before the keys.
 PREFIXES = ("module.", "_orig_mod.")
 
-# Which flags decide a kind of key; the first pattern that a mismatching key contains speaks.
+# Which flags decide a kind of key, {0} being G or D; the first pattern found in a mismatching key speaks.
 HINTS = (
+    (r"^mlp_", "--nce_layers, --netF, --netF_nc, --netG and --ngf"),
     (r"filt$", "--no_antialias and --no_antialias_up"),
-    (r"running_|num_batches", "--normG or --normD"),
-    (r"bias$", "--normG or --normD (a convolution before a batch norm has no bias), or the network's name"),
-    (r"mlp_", "--nce_layers, --netF_nc and --ngf"),
-    (r"", "--netG or --netD, --ngf or --ndf, --input_nc, --output_nc"),
+    (r"running_|num_batches", "--norm{0}"),
+    (r"", "--net{0}, --n{1}f, --norm{0}, --input_nc and --output_nc"),
 )
 
 
@@ -33,31 +32,11 @@ def weights_path(folder: Path, label: str, name: str) -> Path:
     return folder / f"{label}_net_{name}.pth"
 
 
-def state_path(folder: Path, label: str) -> Path:
-    return folder / f"{label}_state.pth"
-
-
 def save_file(path: Path, content: Mapping[str, Any]) -> None:
     """torch.save that leaves either the whole new file or what was there before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with atomic_file(path, durable=True) as stream:
+        torch.save(content, stream)
 
 
 def load_file(path: Path) -> dict[str, Any]:
@@ -107,14 +86,17 @@ def load_weights(net: nn.Module, path: Path) -> None:
     """
     found = unwrapped(load_file(path))
     expected = net.state_dict()
-    problem = mismatch(found, expected)
+    problem = mismatch(found, expected, path.stem.rsplit("_net_")[-1])
     if problem:
         raise UsageError(f"{path} does not fit the network built here: {problem}")
     net.load_state_dict(found)
 
 
-def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """One line on the first keys that differ in name or shape, and the flags that decide them; '' if none do."""
+def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> str:
+    """One line on the first keys that differ in name or shape, and the flags that decide them; '' if none do.
+
+    name: of the network: G, F, D, or one such as G_A.
+    """
     missing = [k for k in expected if k not in found]
     extra = [k for k in found if k not in expected]
     shapes = [k for k in expected if k in found and found[k].shape != expected[k].shape]
@@ -130,7 +112,7 @@ def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str
         parts.append(f"{key} is {list(found[key].shape)}, not {list(expected[key].shape)}{_more(shapes, 1)}")
     key = (missing + extra + shapes)[0]
     hint = next(flags for pattern, flags in HINTS if re.search(pattern, key))
-    return f"{'; '.join(parts)}; look at {hint}"
+    return f"{'; '.join(parts)}; look at {hint.format(name[0], name[0].lower())}"
 
 
 def _more(keys: list[str], shown: int = 3) -> str:

@@ -18,10 +18,9 @@ class Progress:
         self._advanced = 0
 
     def remaining_epochs(self) -> Iterator[int]:
-        """The current epoch, begun or not, and those behind it; each counts as ended once its turn is over."""
+        """The current epoch, begun or not, and those behind it; `end_epoch` moves on."""
         while self.epoch <= self.last_epoch:
             yield self.epoch
-            self.end_epoch()
 
     def end_epoch(self) -> None:
         self.epoch += 1

@@ -1,0 +1,64 @@
+"""Translate a folder of pictures with a trained model.
+
+    python test.py --dataroot ./datasets/horse2zebra --name h2z_CUT
+    python test.py --dataroot ./photos --name h2z_CUT --preprocess none
+
+The first translates testA (beside testB, where that exists), the second any folder, at its pictures' own sizes.
+Pictures and a page go to <results_dir>/<name>/<phase>_<epoch>.
+"""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data import create_loader
+from data.loader import Loader
+from models import create_model
+from models.base_model import Batch
+from options.record import describe, save_options
+from options.test_options import TestOptions
+from util.errors import run_command
+from util.results import Results
+from util.seed import seed_everything
+
+
+def main() -> None:
+    opt = TestOptions().parse()
+    seed_everything(opt.seed)
+    loader = create_loader(opt)
+    model = create_model(opt)
+    folder = Path(opt.checkpoints_dir) / opt.name
+    model.load_weights(folder, opt.epoch)
+    model.train(not opt.eval)
+    print(describe(opt), model.describe(opt.verbose), sep="\n", flush=True)
+    save_options(opt, folder)
+
+    results = Results(Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}",
+                      f"{opt.name}, {opt.phase} set, {opt.epoch}",
+                      f"translated by {folder}, --epoch {opt.epoch}", picture_height=opt.display_winsize)
+    total = len(loader.dataset)
+    with tqdm(total=min(total, opt.num_test), unit=" images", disable=None) as bar:
+        for batch in first(loader, opt):
+            names = [loader.dataset.relative_name(model.input_key, path) for path in batch[f"{model.input_key}_paths"]]
+            results.add(names, model.translations(batch))
+            bar.update(len(names))
+    page = results.page.save()
+    unread = f", {len(loader.bad)} could not be read" if loader.bad else ""
+    print(f"translated {len(results)} of {total} pictures{unread}; {page}")
+
+
+def first(loader: Loader, opt: Namespace) -> Iterator[Batch]:
+    """The loader's minibatches until --num_test pictures have come."""
+    left = opt.num_test
+    for batch in loader:
+        size = len(next(iter(batch.values())))
+        yield batch if size <= left else {key: values[:int(left)] for key, values in batch.items()}
+        left -= size
+        if left <= 0:
+            return
+
+
+if __name__ == "__main__":
+    run_command(main)

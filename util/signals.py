@@ -1,0 +1,32 @@
+"""Ctrl-C and a scheduler's signals: finish the step, save, then end."""
+
+import signal
+from types import FrameType
+
+# Ctrl-C, the end of a job's time, and the warning that Slurm can send before it.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopSignals:
+    """While entered, the first of these signals is only remembered; a second one ends the program at once."""
+
+    def __init__(self):
+        self.received: signal.Signals | None = None
+
+    def __enter__(self) -> "StopSignals":
+        self._before = {number: signal.signal(number, self._remember) for number in STOPPING}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number)
+        for each in STOPPING:
+            signal.signal(each, signal.SIG_DFL)
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell gives a program that this signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.received if self.received else 0
