@@ -50,5 +50,15 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
+def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
+    """E |grad D(x)|^2 over the real pictures [B, C, H, W], with D's scores of a picture summed; a scalar.
+
+    To be weighted by half of R1's gamma. Mescheder et al. 2018, eq. 9.
+    """
+    real = real.detach().requires_grad_()
+    gradient, = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
 def _size(x: Tensor) -> tuple[int, int, int]:
     return x.shape[0], x.shape[2], x.shape[3]

@@ -89,6 +89,7 @@ class StyleGAN2Generator(TappedGenerator):
         if not 0 <= num_downsampling <= halvings_to_4(largest):
             raise ValueError(f"--stylegan2_G_num_downsampling is {num_downsampling}, but --crop_size "
                              f"{crop_size} can be halved 0 to {halvings_to_4(largest)} times")
+        self.halvings, self.blocks = num_downsampling, blocks
         self.size_multiple = 2**num_downsampling
         if crop_size % self.size_multiple:
             raise ValueError(f"--crop_size {crop_size} is not a multiple of {self.size_multiple}, which "
@@ -96,6 +97,14 @@ class StyleGAN2Generator(TappedGenerator):
         channels = [generator_channels(largest >> i, width) for i in range(num_downsampling + 1)]
         self.encoder = Encoder(in_channels, channels, blocks)
         self.decoder = Decoder(out_channels, channels[::-1], blocks, noise)
+
+    @property
+    def reach(self) -> int:
+        """No pixel of the output depends on a pixel of the input that is further away than this many."""
+        halvings = sum(4 * 2**i for i in range(self.halvings))  # conv3, blur and halving conv3 at each size
+        doublings = sum(2 * 2**i for i in range(1, self.halvings + 1))  # transposed conv3 and blur
+        blocks = 2 * self.blocks * 2 * 2**self.halvings  # in encoder and decoder, two conv3 each
+        return halvings + blocks + doublings
 
     def stages(self) -> Sequence[nn.Module]:
         return [*self.encoder.convs, *self.decoder.convs]

@@ -1,0 +1,103 @@
+"""SinCUT: translation learnt from one picture a side (Park et al. 2020, section 4.4)."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.cut_model import CUTModel
+from models.losses.gan import r1_penalty
+from models.networks.stylegan2 import StyleGAN2Generator
+from models.networks.tiled import Tiled
+from util.errors import UsageError
+
+PRESETS = dict(dataset_mode="singleimage", netD="stylegan2", stylegan2_G_num_downsampling=1, ngf=10, ndf=8,
+               load_size=1024, crop_size=64, num_patches=1, lambda_NCE=4.0,
+               nce_includes_all_negatives_from_minibatch=True)
+TRAINING = dict(preprocess="zoom_and_patch", batch_size=16, gan_mode="nonsaturating", lr=0.002, beta1=0.0,
+                beta2=0.99, n_epochs=8, n_epochs_decay=8, save_epoch_freq=1, save_latest_freq=20000)
+TRANSLATION = dict(preprocess="none", batch_size=1, num_test=1)
+
+
+class SinCUTModel(CUTModel):
+    """CUT on small crops with StyleGAN2's blocks, an R1 penalty on D and an L1 loss between G(B) and B.
+
+    A patch a crop: the negatives come from the other crops of the minibatch.
+    """
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        parser.set_defaults(netG="stylegan2")  # before CUT chooses --nce_layers to suit it
+        CUTModel.modify_commandline_options(parser, is_train)
+        parser.add_argument("--lambda_R1", type=float, default=1.0,
+                            help="weight of the R1 penalty, half the mean of |grad D|^2 on real B")
+        parser.add_argument("--lambda_identity", type=float, default=1.0,
+                            help="weight of the L1 loss of G(B) to B")
+        if is_train:
+            parser.add_argument("--R1_every", type=int, default=1,
+                                help="apply R1 at every so many steps only, as many times stronger")
+        else:
+            parser.add_argument("--no_noise", action="store_true",
+                                help="translate without the noise that G adds (--seed decides which it is)")
+        parser.set_defaults(**PRESETS, **(TRAINING if is_train else TRANSLATION))
+        return parser
+
+    def __init__(self, opt: Namespace):
+        super().__init__(opt)
+        self.steps = 0
+        if opt.isTrain:
+            check_sincut(opt)
+            self.latest_R1 = torch.zeros((), device=self.device)
+        elif opt.no_noise and isinstance(self.netG, StyleGAN2Generator):
+            self.netG.set_noise(False)
+
+    def translator(self) -> nn.Module:
+        """G; a whole picture is translated in tiles where G allows that."""
+        return Tiled(self.netG) if isinstance(self.netG, StyleGAN2Generator) else self.netG
+
+    # ---- the step
+
+    def forward(self) -> None:
+        super().forward()
+        self.idt_target = self.real_B.flip(3) if self.mirrored else self.real_B
+        if self.idt_B is None and self.opt.lambda_identity > 0:
+            self.idt_B = self.netG(self.idt_target)
+
+    def discriminator_penalty(self, losses: dict[str, Tensor]) -> Tensor | float:
+        """R1, shown as D_R1 at its weight; steps that do not apply it (--R1_every) show the latest."""
+        penalty = super().discriminator_penalty(losses)
+        if self.opt.lambda_R1 > 0:
+            if self.steps % self.opt.R1_every == 0:
+                r1 = self.opt.lambda_R1 / 2 * r1_penalty(self.netD, self.real_B)
+                self.latest_R1 = r1.detach()
+                penalty = penalty + self.opt.R1_every * r1
+            losses["D_R1"] = self.latest_R1
+        self.steps += 1
+        return penalty
+
+    def generator_losses(self) -> dict[str, Tensor]:
+        losses = super().generator_losses()
+        if self.opt.lambda_identity > 0:
+            losses["idt"] = self.opt.lambda_identity * F.l1_loss(self.idt_B, self.idt_target)
+            losses["G"] = losses["G"] + losses["idt"]
+        return losses
+
+    # ---- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"steps": self.steps, "latest_R1": self.latest_R1}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.steps, self.latest_R1 = state["steps"], state["latest_R1"].to(self.device)
+
+
+def check_sincut(opt: Namespace) -> None:
+    """Refuse weights and intervals that mean nothing."""
+    for name in ("lambda_R1", "lambda_identity"):
+        if not 0 <= getattr(opt, name) < float("inf"):
+            raise UsageError(f"--{name} is {getattr(opt, name)}; it must be 0 or more")
+    if opt.R1_every < 1:
+        raise UsageError(f"--R1_every is {opt.R1_every}; it must be at least 1")
