@@ -12,9 +12,9 @@ import pytest
 from util.html import ResultsPage
 from util.images import save_picture
 
-NASTY = ["plain.png", "with space.png", "<script>alert(1)<.script>.png", "\"double\" 'single'.png", "ünï ☃.png",
-         "#hash?query&amp;.png", "100%25.png", "a:b.png", "new\nline.png", "javascript:alert(1).png",
-         "x" * 251 + ".png"]
+NASTY = ["plain.png", "with space.png", "<script>alert(1)<.script>.png", "\"double\" 'single'.png",
+         "ünï ☃.png", "#hash?query&amp;.png", "100%25.png", "a:b.png",
+         "new\nline.png", "javascript:alert(1).png", "x" * 251 + ".png"]
 
 
 class Page(HTMLParser):

@@ -33,7 +33,7 @@ def test_half_the_answers_are_old_and_no_picture_is_lost_or_doubled():
     for first in range(0, given, 10):
         returned += pool.query(numbered(first, 10))[:, 0, 0, 0].tolist()
     kept = [image[0, 0, 0].item() for image in pool.images]
-    # The first 50 are returned at once and stay for later: every other picture is returned or still kept, once.
+    # The first 50 are returned at once and kept too; every other picture is returned or still kept, once.
     late = [n for n in returned[50:] + kept if n >= 50]
     assert sorted(late) == list(range(50, given))
     old = sum(n != i for i, n in enumerate(returned))

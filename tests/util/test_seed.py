@@ -9,7 +9,8 @@ from util.seed import random_state, seed_everything, set_random_state
 
 def draw() -> list[float]:
     # gauss() and normal() keep a second number back, which is part of the state.
-    numbers = [random.random(), random.gauss(0, 1), np.random.rand(), np.random.normal(), torch.rand(()).item()]
+    numbers = [random.random(), random.gauss(0, 1), np.random.rand(), np.random.normal(),
+               torch.rand(()).item()]
     if torch.cuda.is_available():
         numbers.append(torch.rand((), device="cuda").item())
     return numbers
