@@ -3,8 +3,8 @@
     python test.py --dataroot ./datasets/horse2zebra --name h2z_CUT
     python test.py --dataroot ./photos --name h2z_CUT --preprocess none
 
-The first translates testA (beside testB, where that exists), the second any folder, at its pictures' own sizes.
-Pictures and a page go to <results_dir>/<name>/<phase>_<epoch>.
+The first translates testA (beside testB, where that exists), the second any folder, at its pictures' own
+sizes. Pictures and a page go to <results_dir>/<name>/<phase>_<epoch>.
 """
 
 from argparse import Namespace
@@ -41,7 +41,8 @@ def main() -> None:
     total = len(loader.dataset)
     with tqdm(total=min(total, opt.num_test), unit=" images", disable=None) as bar:
         for batch in first(loader, opt):
-            names = [loader.dataset.relative_name(model.input_key, path) for path in batch[f"{model.input_key}_paths"]]
+            names = [loader.dataset.relative_name(model.input_key, path)
+                     for path in batch[f"{model.input_key}_paths"]]
             results.add(names, model.translations(batch))
             bar.update(len(names))
     page = results.page.save()

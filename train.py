@@ -32,7 +32,8 @@ def main() -> None:
     model = create_model(opt)
     state = TrainingState(Path(opt.checkpoints_dir) / opt.name)
     progress = Progress(first_epoch=opt.epoch_count, last_epoch=opt.n_epochs + opt.n_epochs_decay)
-    print(describe(opt), model.describe(opt.verbose), start(opt, model, state, progress), sep="\n", flush=True)
+    print(describe(opt), model.describe(opt.verbose), sep="\n")
+    print(start(opt, model, state, progress), flush=True)
     save_options(opt, state.folder)
 
     with open_log(opt, progress, loader.images_per_epoch) as log, StopSignals() as stop:
@@ -53,8 +54,8 @@ def main() -> None:
                         state.save(f"iter_{progress.total_images}", model, progress)
                 if stop.received:
                     state.save("latest", model, progress)
-                    log.note(f"{stop.received.name}: saved after image {progress.total_images} in {state.folder}; "
-                             "--continue_train goes on")
+                    log.note(f"{stop.received.name}: saved after image {progress.total_images} in "
+                             f"{state.folder}; --continue_train goes on")
                     sys.exit(stop.exit_code)
 
             model.end_epoch()

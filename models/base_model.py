@@ -26,7 +26,7 @@ class BaseModel(ABC):
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
-        """Add the model's own flags and set its own defaults; parser.parse_known_args() tells what was typed."""
+        """Add the model's own flags and defaults; parser.parse_known_args() tells what was typed."""
         return parser
 
     def __init__(self, opt: Namespace):
@@ -53,7 +53,7 @@ class BaseModel(ABC):
     # ---- building
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
-        """Initialise a network by --init_type and --init_gain, move it to the device and keep it under `name`."""
+        """Initialise a network by --init_type and --init_gain, put it on the device, keep it as `name`."""
         self.networks[name] = init_weights(net, self.opt.init_type, self.opt.init_gain).to(self.device)
         return self.networks[name]
 
@@ -76,7 +76,7 @@ class BaseModel(ABC):
         return losses
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the learning rate of an epoch (from 1), a function of its number; a plateau keeps what it has."""
+        """Set the learning rate of an epoch (from 1), a function of it; a plateau keeps what it has."""
         if self.plateaus:
             return
         opt = self.opt
@@ -106,7 +106,8 @@ class BaseModel(ABC):
         lines = []
         for name, net in self.networks.items():
             lines += [str(net)] if layers else []
-            lines.append(f"[Network {name}] {sum(p.numel() for p in net.parameters()) / 1e6:.3f} M parameters")
+            millions = sum(p.numel() for p in net.parameters()) / 1e6
+            lines.append(f"[Network {name}] {millions:.3f} M parameters")
         return "\n".join(lines)
 
     # ---- translation
@@ -150,7 +151,7 @@ class BaseModel(ABC):
             net.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        for plateau, saved in zip(self.plateaus, state["plateaus"]):
+        for plateau, saved in zip(self.plateaus, state["plateaus"], strict=True):
             plateau.load_state_dict(saved)
         self.epoch_losses.copy_(state["epoch_losses"])
 

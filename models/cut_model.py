@@ -1,4 +1,4 @@
-"""CUT and FastCUT (Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020)."""
+"""CUT and FastCUT: Park et al., Contrastive Learning for Unpaired Image-to-Image Translation, ECCV 2020."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -24,27 +24,30 @@ class CUTModel(BaseModel):
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
-        parser.add_argument("--CUT_mode", type=cut_mode, default="CUT", help="CUT or FastCUT, in any letter case")
+        parser.add_argument("--CUT_mode", type=cut_mode, default="CUT",
+                            help="CUT or FastCUT, in any letter case")
         parser.add_argument("--lambda_GAN", type=float, default=1.0, help="weight of the GAN loss of G(X)")
-        parser.add_argument("--lambda_NCE", type=float, default=1.0, help="weight of the NCE loss of G(X) and X")
+        parser.add_argument("--lambda_NCE", type=float, default=1.0,
+                            help="weight of the NCE loss of G(X) and X")
         parser.add_argument("--nce_idt", type=str2bool, nargs="?", const=True, default=True,
                             help="use the NCE loss on G(Y) and Y too")
         parser.add_argument("--nce_layers", type=str, default="0,4,8,12,16",
-                            help="numbers of the layers of G whose features the NCE loss compares, separated by "
-                                 "commas; the default depends on --netG")
-        parser.add_argument("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?", const=True,
-                            default=False, help="take the negatives from all pictures of the minibatch, not only "
-                                                "from the same picture (single-image translation does)")
+                            help="numbers of the layers of G whose features the NCE loss compares, separated "
+                                 "by commas; the default depends on --netG")
+        parser.add_argument("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?",
+                            const=True, default=False,
+                            help="take the negatives from all pictures of the minibatch, not only from the "
+                                 "same picture (single-image translation does)")
         parser.add_argument("--nce_shared_locations", type=str2bool, nargs="?", const=True, default=False,
-                            help="draw one set of patch locations for all pictures of a minibatch, as the published "
-                                 "code did; default: one set a picture (no difference at --batch_size 1)")
+                            help="draw one set of patch locations for all pictures of a minibatch, as the "
+                                 "published code did; default: one set a picture (equal at --batch_size 1)")
         parser.add_argument("--netF", choices=sorted(PROJECTORS), default="mlp_sample",
                             help="how features become patch embeddings")
         parser.add_argument("--netF_nc", type=int, default=256, help="width of netF")
         parser.add_argument("--nce_T", type=float, default=0.07, help="temperature of the NCE loss")
         parser.add_argument("--num_patches", type=int, default=256, help="patches a layer and picture")
         parser.add_argument("--flip_equivariance", type=str2bool, nargs="?", const=True, default=False,
-                            help="mirror the input of half of the steps, and the features back (FastCUT does)")
+                            help="mirror the input of half the steps, and its features back (FastCUT does)")
         if is_train:
             parser.set_defaults(pool_size=0)
         typed, _ = parser.parse_known_args()
@@ -100,7 +103,8 @@ class CUTModel(BaseModel):
         sources = [self.real_A, self.real_B] if self.opt.nce_idt else [self.real_A]
         inputs = [x.flip(3) for x in sources] if self.mirrored else sources
         reuse = self.uses_nce and self.repeatable and not self.mirrored
-        passes = [self.netG.forward_with_features(x, self.layers if reuse else ()) for x in self.joined(inputs)]
+        layers = self.layers if reuse else ()
+        passes = [self.netG.forward_with_features(x, layers) for x in self.joined(inputs)]
         outputs = [y for output, _ in passes for y in output.split(len(self.real_A))]
         self.fake_B, self.idt_B = outputs[0], (outputs[1] if self.opt.nce_idt else None)
         self.keys = [features for _, features in passes] if reuse else None
@@ -151,7 +155,7 @@ class CUTModel(BaseModel):
             gan = self.objective.generator(self.netD(self.fake_B)) * self.opt.lambda_GAN
         nce = self.nce_losses() if self.uses_nce else [zero] * len(self.sources)
         total = gan + sum(nce) / len(nce)
-        return {"G_GAN": gan, "G": total, **dict(zip(("NCE", "NCE_Y"), nce))}
+        return {"G_GAN": gan, "G": total, **dict(zip(("NCE", "NCE_Y"), nce, strict=False))}
 
     def step(self, name: str, loss: Tensor, parameters: list[nn.Parameter]) -> None:
         """Backward into these parameters alone (D learns nothing from G's loss), then one optimizer step."""
@@ -173,7 +177,7 @@ class CUTModel(BaseModel):
         if keys is None:
             with torch.no_grad():
                 keys = [self.netG.encode(x, self.layers) for x in self.passes(self.sources)]
-        losses = [loss for q, k in zip(queries, keys) for loss in self.patch_nce(q, k)]
+        losses = [loss for q, k in zip(queries, keys, strict=True) for loss in self.patch_nce(q, k)]
         return [loss * self.opt.lambda_NCE for loss in losses]
 
     def passes(self, pictures: list[Tensor]) -> list[Tensor]:
@@ -181,7 +185,7 @@ class CUTModel(BaseModel):
         return self.joined(pictures) if self.repeatable else pictures
 
     def patch_nce(self, queries: list[Tensor], keys: list[Tensor]) -> list[Tensor]:
-        """queries, keys: [n * B, C_l, H_l, W_l] a layer, of n domains. Returns n means over layers and patches."""
+        """queries, keys: [n * B, C_l, H_l, W_l] a layer, of n domains. Returns n means over layers."""
         opt = self.opt
         keys = [k.detach() for k in keys]
         locations = self.netF.locations(keys, opt.num_patches, shared=opt.nce_shared_locations)
@@ -191,9 +195,9 @@ class CUTModel(BaseModel):
         images = len(self.real_A)
         losses = [[patch_nce_loss(q, k, opt.nce_T,
                                   minibatch_negatives=opt.nce_includes_all_negatives_from_minibatch).mean()
-                   for q, k in zip(query.split(images), key.split(images))]
-                  for query, key in zip(queries, keys)]
-        return [torch.stack(domain).mean() for domain in zip(*losses)]
+                   for q, k in zip(query.split(images), key.split(images), strict=True)]
+                  for query, key in zip(queries, keys, strict=True)]
+        return [torch.stack(domain).mean() for domain in zip(*losses, strict=True)]
 
 
 # ---- flags to networks
@@ -211,7 +215,7 @@ def layer_numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--nce_layers is {text!r}; give layer numbers separated by commas, like 0,4,8") from None
+        raise UsageError(f"--nce_layers is {text!r}; give numbers separated by commas, like 0,4,8") from None
 
 
 def check_cut(opt: Namespace) -> None:
@@ -219,8 +223,9 @@ def check_cut(opt: Namespace) -> None:
     if opt.lambda_GAN <= 0 and opt.lambda_NCE <= 0:
         raise UsageError("--lambda_GAN and --lambda_NCE are both 0: G would learn nothing; raise one of them")
     if opt.input_nc != opt.output_nc and (opt.lambda_NCE > 0 or opt.nce_idt):
-        raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the NCE loss runs G on "
-                         "its own output: use equal numbers (pictures are converted to them), or another --model")
+        raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the NCE "
+                         "loss runs G on its output: use equal numbers (pictures are converted to them), "
+                         "or another --model")
     alone = opt.batch_size == 1 or not opt.nce_includes_all_negatives_from_minibatch
     if opt.lambda_NCE > 0 and opt.num_patches == 1 and alone and opt.netF != "reshape":
         raise UsageError("--num_patches 1 leaves the NCE loss no negatives: raise it, or use "

@@ -54,7 +54,7 @@ class BaseOptions(ABC):
     def add_flags(self, parser: OptionParser) -> None:
         """Add the flags of this phase."""
 
-    def restore(self, parser: OptionParser) -> None:
+    def restore(self, parser: OptionParser) -> None:  # noqa: B027 - train.py restores nothing
         """Let what an earlier run recorded stand in for defaults; called as flags become known."""
 
 
@@ -62,13 +62,18 @@ def add_shared(parser: OptionParser) -> None:
     """The flags of every command, in titled groups."""
     add = parser.add_argument
     parser.section("experiment")
-    add("--dataroot", default="placeholder", help="folder of the pictures, with trainA, trainB, testA, testB in it")
-    add("--name", default="experiment_name", help="name of the experiment: its folder of checkpoints and results")
+    add("--dataroot", default="placeholder",
+        help="folder of the pictures, with trainA, trainB, testA, testB in it")
+    add("--name", default="experiment_name",
+        help="name of the experiment: its folder of checkpoints and results")
     add("--easy_label", default="experiment_name", help="accepted for old command lines; has no effect")
-    add("--gpu_ids", default="auto", help="auto: the first GPU, or the CPU where there is none; 0: that GPU; -1: CPU")
+    add("--gpu_ids", default="auto",
+        help="auto: the first GPU, or the CPU where there is none; 0: that GPU; -1: CPU")
     add("--checkpoints_dir", default="./checkpoints", help="where the experiments' folders are")
-    add("--seed", type=int, default=0, help="of every random number: weights, order of pictures, crops, patches")
-    add("--suffix", default="", help="added to the name, with options in braces filled in, such as {netG}_{crop_size}")
+    add("--seed", type=int, default=0,
+        help="of every random number: weights, order of pictures, crops, patches")
+    add("--suffix", default="",
+        help="added to the name, with options in braces filled in, such as {netG}_{crop_size}")
     add("--verbose", action="store_true", help="print the networks' layers")
     add("--model", default="cut", help="file models/<model>_model.py: cut, or one of your own")
 
@@ -84,7 +89,8 @@ def add_shared(parser: OptionParser) -> None:
     add("--normG", choices=sorted(NORMS), default="instance", help="normalisation in G")
     add("--normD", choices=sorted(NORMS), default="instance", help="normalisation in D")
     add("--init_type", choices=sorted(INITS), default="xavier", help="initial weights")
-    add("--init_gain", type=float, default=0.02, help="scale of the initial weights (normal, xavier, orthogonal)")
+    add("--init_gain", type=float, default=0.02,
+        help="scale of the initial weights (normal, xavier, orthogonal)")
     add("--no_dropout", type=str2bool, nargs="?", const=True, default=True, help="G without dropout")
     add("--no_antialias", action="store_true", help="halve by strided convolutions, not by blurring")
     add("--no_antialias_up", action="store_true", help="double by transposed convolutions, not by blurring")
@@ -93,17 +99,21 @@ def add_shared(parser: OptionParser) -> None:
         help="--netD tilestylegan2 judges tiles of this many pixels a side, each by itself")
 
     parser.section("pictures")
-    add("--dataset_mode", default="unaligned", help="file data/<mode>_dataset.py: unaligned (two folders), single "
-                                                    "(one folder, to translate), or one of your own")
+    add("--dataset_mode", default="unaligned",
+        help="file data/<mode>_dataset.py: unaligned (two folders), single (one folder, to translate), "
+             "or one of your own")
     add("--direction", choices=["AtoB", "BtoA"], default="AtoB", help="which side is translated into which")
-    add("--serial_batches", action="store_true", help="pictures in order, A paired with B by number, not at random")
+    add("--serial_batches", action="store_true",
+        help="pictures in order, A paired with B by number, not at random")
     add("--num_threads", type=int, default=4, help="processes that read pictures; 0: the main process")
     add("--batch_size", type=int, default=1, help="pictures a step")
     add("--load_size", type=int, default=286, help="resize pictures to this many pixels a side")
     add("--crop_size", type=int, default=256, help="then cut out this many pixels a side")
-    add("--max_dataset_size", type=count, default=float("inf"), help="use at most this many pictures of a folder")
+    add("--max_dataset_size", type=count, default=float("inf"),
+        help="use at most this many pictures of a folder")
     add("--preprocess", default="resize_and_crop",
-        help="words joined by _and_: resize, scale_width, scale_shortside, zoom, crop, patch, trim, fixsize, none")
+        help="words joined by _and_: resize, scale_width, scale_shortside, zoom, crop, patch, trim, fixsize, "
+             "none")
     add("--no_flip", action="store_true", help="do not mirror pictures at random in training")
     add("--random_scale_max", type=float, default=3.0, help="zoom shrinks a side to 1/this at most")
     add("--display_winsize", type=int, default=256, help="width of a picture on pages, pixels")
@@ -115,7 +125,8 @@ def experiment_name(opt: Namespace) -> str:
     try:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}" if opt.suffix else opt.name
     except (KeyError, IndexError, ValueError) as error:
-        raise UsageError(f"--suffix is {opt.suffix!r}, but {error} names no option; write it like {{netG}}") from None
+        raise UsageError(f"--suffix is {opt.suffix!r}, but {error} names no option; "
+                         "write it like {netG}") from None
 
 
 def count(text: str) -> float:

@@ -8,9 +8,9 @@ from data.transforms import check_preprocess
 from util.errors import UsageError
 
 AT_LEAST_ONE = ("input_nc", "output_nc", "ngf", "ndf", "n_layers_D", "batch_size", "load_size", "crop_size",
-                "max_dataset_size", "display_winsize", "stylegan2_G_num_downsampling", "netF_nc", "num_patches",
-                "epoch_count", "lr_decay_iters", "save_latest_freq", "save_epoch_freq", "print_freq",
-                "display_freq", "update_html_freq", "display_ncols", "num_test")
+                "max_dataset_size", "display_winsize", "stylegan2_G_num_downsampling", "netF_nc",
+                "num_patches", "epoch_count", "lr_decay_iters", "save_latest_freq", "save_epoch_freq",
+                "print_freq", "display_freq", "update_html_freq", "display_ncols", "num_test")
 AT_LEAST_ZERO = ("num_threads", "n_epochs", "n_epochs_decay", "lambda_GAN", "lambda_NCE", "pool_size", "seed")
 ABOVE_ZERO = ("lr", "nce_T", "init_gain")
 BELOW_ONE = ("beta1", "beta2")
@@ -40,8 +40,8 @@ def check_options(opt: Namespace) -> None:
 def check_sizes(opt: Namespace) -> None:
     words = opt.preprocess.split("_and_")
     if ("resize" in words or "fixsize" in words) and "crop" in words and opt.load_size < opt.crop_size:
-        raise UsageError(f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}: there is nothing "
-                         f"to cut; use --load_size {opt.crop_size} or more")
+        raise UsageError(f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}: there is "
+                         f"nothing to cut; use --load_size {opt.crop_size} or more")
     if opt.isTrain and "none" not in words and opt.crop_size % 4:
         raise UsageError(f"--crop_size is {opt.crop_size}; it must be a multiple of 4, which G halves twice")
 
@@ -60,4 +60,5 @@ def check_training(opt: Namespace) -> None:
         raise UsageError(f"--epoch_count is {opt.epoch_count}, but the last epoch is {last} (--n_epochs + "
                          "--n_epochs_decay): nothing is left to train")
     if opt.pretrained_name is not None and not opt.continue_train:
-        raise UsageError(f"--pretrained_name {opt.pretrained_name} takes effect only with --continue_train: add it")
+        raise UsageError(f"--pretrained_name {opt.pretrained_name} takes effect only with --continue_train: "
+                         "add it")

@@ -24,15 +24,14 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 class OptionParser(argparse.ArgumentParser):
     """Flags are added in passes: the base's, the model's, the data set's; each pass looks at the same argv.
 
-    `parse_known_args()` without arguments reads that argv, so that a plug-in can ask what was typed so far. Flags
-    are not abbreviated: a pass that does not know all of them yet would guess wrong.
+    `parse_known_args()` without arguments reads that argv, so that a plug-in can ask what was typed so far.
+    Flags are not abbreviated: a pass that does not know all of them yet would guess wrong.
     """
 
     def __init__(self, argv: Sequence[str] | None = None, **settings):
         self._section = None
         super().__init__(formatter_class=HelpFormatter, add_help=False, allow_abbrev=False, **settings)
         self.argv = list(sys.argv[1:] if argv is None else argv)
-
 
     def section(self, title: str) -> None:
         """Flags added from here on stand under this title in --help."""
@@ -56,7 +55,7 @@ class OptionParser(argparse.ArgumentParser):
         return getattr(self.parse_known_args()[0], name)
 
     def parse_all(self) -> Namespace:
-        """The last pass: --help works, and a flag that nobody knows is an error that names the nearest one."""
+        """The last pass: --help works; a flag that nobody knows is an error that names the nearest one."""
         self.add_argument("-h", "--help", action="help", help="show this and exit")
         opt, unknown = self.parse_known_args()
         if unknown:
@@ -67,7 +66,8 @@ class OptionParser(argparse.ArgumentParser):
         if not word.startswith("-"):
             return f"{word!r} belongs to no flag; quote a value that holds spaces"
         near = difflib.get_close_matches(word, self._option_string_actions, n=1)
-        return f"there is no flag {word}" + (f"; did you mean {near[0]}?" if near else " (--help lists all flags)")
+        hint = f"; did you mean {near[0]}?" if near else " (--help lists all flags)"
+        return f"there is no flag {word}{hint}"
 
     def typed(self) -> set[str]:
         """The names of the options that were typed, as opposed to those left at their defaults."""

@@ -34,7 +34,8 @@ def describe(opt: Namespace) -> str:
 def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"CPU ({torch.get_num_threads()} threads)" + ("" if torch.cuda.is_available() else ", no GPU is found")
+    found = "" if torch.cuda.is_available() else ", no GPU is found"
+    return f"CPU ({torch.get_num_threads()} threads){found}"
 
 
 def options_of(opt: Namespace) -> dict[str, Any]:
@@ -68,12 +69,13 @@ def read_options(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); mend or remove it, then give the network's flags") from error
+        raise UsageError(f"{path} cannot be read ({error}); mend or remove it, then give the network's "
+                         "flags") from error
     return {name: math.inf if value == "inf" else value for name, value in options.items()}
 
 
 def git_commit() -> str | None:
-    """The commit of the program's own folder, with + where its files were changed; None outside a repository."""
+    """The commit of the program's folder, with + where its files were changed; None outside a repository."""
     folder = Path(__file__).resolve().parent.parent
     try:
         commit = _git(folder, "rev-parse", "HEAD")

@@ -1,6 +1,6 @@
-"""Checkpoints on disk: `<label>_net_<name>.pth` (weights, as published) and one `<label>_state.pth` (all the rest).
+"""Checkpoints on disk: `<label>_net_<name>.pth` (weights, as published), one `<label>_state.pth` (the rest).
 
-A file is written beside its final name, flushed to the disk and renamed, so that a name never holds half a file.
+A file is written beside its final name, flushed to the disk and renamed: a name never holds half a file.
 Everything loads with `weights_only=True`: no code in a file is run.
 """
 
@@ -49,7 +49,8 @@ def load_file(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is refused: it holds more than tensors and plain data, or is damaged "
                          f"({_first_line(error)})") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise UsageError(f"{path} cannot be read, it is damaged or no checkpoint ({_first_line(error)})") from error
+        raise UsageError(f"{path} cannot be read, it is damaged or no checkpoint "
+                         f"({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -81,8 +82,8 @@ def unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_weights(net: nn.Module, path: Path) -> None:
     """Fill a network from a weights file.
 
-    Raises UsageError for a missing or damaged file, and for one of another architecture, naming the first keys
-    that do not match and the flags to look at.
+    Raises UsageError for a missing or damaged file, and for one of another architecture, naming the first
+    keys that do not match and the flags to look at.
     """
     found = unwrapped(load_file(path))
     expected = net.state_dict()

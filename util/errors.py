@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class UsageError(Exception):
-    """A flag, folder or file that the user gave cannot work. One line: what, its value, the remedy. Exit code 2."""
+    """A flag, folder or file given cannot work. One line: what, its value, the remedy. Exit code 2."""
 
 
 class RunError(Exception):
@@ -15,7 +15,7 @@ class RunError(Exception):
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a program's main and exit with 0, 2 (UsageError) or 1 (RunError), the message on one line of stderr.
+    """Run a program's main; exit with 0, 2 (UsageError) or 1 (RunError), the message on one line of stderr.
 
     CUT_TRACEBACK=1 in the environment shows where a message came from. Any other exception is a fault of
     the program and keeps its traceback.

@@ -1,4 +1,4 @@
-"""Find a model or a data set by the name of its file: `--model foo` is class FooModel in models/foo_model.py."""
+"""Find a model or a data set by its file's name: `--model foo` is class FooModel in models/foo_model.py."""
 
 import importlib
 import importlib.util
@@ -15,7 +15,7 @@ def available(package: str, kind: str) -> list[str]:
 
 
 def find_class(package: str, kind: str, name: str, flag: str) -> type:
-    """The class of plug-in `name`: in <package>/<name>_<kind>.py, called <Name><Kind>, letter case and _ ignored.
+    """The class of plug-in `name`: in <package>/<name>_<kind>.py, called <Name><Kind>, case and _ ignored.
 
     Raises UsageError naming `flag` and the plug-ins that exist.
     """
@@ -28,4 +28,4 @@ def find_class(package: str, kind: str, name: str, flag: str) -> type:
     for attribute, value in vars(module).items():
         if isinstance(value, type) and attribute.replace("_", "").lower() == wanted:
             return value
-    raise UsageError(f"{flag} is {name!r}, but {package}/{name}_{kind}.py holds no class named like {wanted!r}")
+    raise UsageError(f"{flag} is {name!r}, but {package}/{name}_{kind}.py holds no class like {wanted!r}")

@@ -34,7 +34,7 @@ class Progress:
         self._advanced = images
 
     def crossed(self, images: int) -> bool:
-        """Whether the last step reached or passed a multiple of `images`: true once per multiple at any batch size."""
+        """Whether the last step reached or passed a multiple of `images`: once each at any batch size."""
         return self.total_images // images > (self.total_images - self._advanced) // images
 
     def state_dict(self) -> dict[str, int]:

@@ -17,7 +17,7 @@ class Results:
         self._taken: set[str] = set()
 
     def add(self, names: list[str], pictures: dict[str, Tensor]) -> None:
-        """names: of the inputs, paths without extension below their folder, one a sample; pictures: [B, C, H, W]."""
+        """names: of the inputs, paths below their folder, no extension; pictures: [B, C, H, W] by label."""
         for i, name in enumerate(names):
             name = self._free(name)
             row = []

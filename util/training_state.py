@@ -49,8 +49,8 @@ class TrainingState:
             return False
         state = load_file(path)
         if state.get("format") != FORMAT:
-            raise UsageError(f"{path} has format {state.get('format')}, this program reads {FORMAT}; use the version "
-                             "that wrote it, or remove the file to start from the weights alone")
+            raise UsageError(f"{path} has format {state.get('format')}, this program reads {FORMAT}; use the "
+                             "version that wrote it, or remove the file to start from the weights alone")
         try:
             model.load_state_dict(state["model"])
         except ValueError as error:

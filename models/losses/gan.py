@@ -42,7 +42,7 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
     real, fake: [B, C, H, W]; where their sizes differ, the common top left part is used.
     Gulrajani et al. 2017, eq. 3 (their lambda is `Objective.penalty_weight`).
     """
-    batch, height, width = (min(a, b) for a, b in zip(_size(real), _size(fake)))
+    batch, height, width = (min(a, b) for a, b in zip(_size(real), _size(fake), strict=True))
     real, fake = (x[:batch, :, :height, :width].detach() for x in (real, fake))
     mix = torch.rand(batch, 1, 1, 1, device=real.device, dtype=real.dtype)
     between = (mix * real + (1 - mix) * fake).requires_grad_()

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *, minibatch_negatives: bool = False) -> Tensor:
+def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *,
+                   minibatch_negatives: bool = False) -> Tensor:
     """Cross entropy of finding, for each query patch, the key patch at the same place.
 
     query, key: [B, S, C], unit length along C; no gradient reaches key. The other S - 1 patches of the same

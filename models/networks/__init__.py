@@ -38,7 +38,7 @@ def _stylegan2(**variant) -> Callable[..., TappedGenerator]:
     return build
 
 
-# in_channels, out_channels, width, norm, dropout, antialias, antialias_up, crop_size, num_downsampling -> network
+# in_channels, out_channels, width, norm, dropout, antialias, antialias_up, crop_size, num_downsampling -> G
 GENERATORS: dict[str, Callable[..., TappedGenerator]] = {
     "resnet_9blocks": _resnet(9),
     "resnet_6blocks": _resnet(6),
@@ -64,7 +64,8 @@ def _patch(*, in_channels, width, norm, antialias, **_):
 
 
 def _n_layers(*, in_channels, width, norm, antialias, layers, **_):
-    return PatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias, layers=layers)
+    return PatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias,
+                              layers=layers)
 
 
 def _pixel(*, in_channels, width, norm, **_):
@@ -83,13 +84,13 @@ def _tiled_stylegan2(*, in_channels, width, crop_size, tile, **_):
     return TileStyleGAN2Discriminator(in_channels=in_channels, width=width, crop_size=crop_size, tile=tile)
 
 
-# in_channels, width, norm, antialias, layers, crop_size, tile -> network
+# in_channels, width, norm, antialias, layers, crop_size, tile -> D
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "basic": _patch, "n_layers": _n_layers, "pixel": _pixel, "patch": _tiled,
     "stylegan2": _stylegan2_D, "tilestylegan2": _tiled_stylegan2,
 }
 
-# channels of the tapped layers, width -> network
+# channels of the tapped layers, width -> F
 PROJECTORS: dict[str, Callable[..., nn.Module]] = {
     "mlp_sample": partial(PatchSampler, mlp=True),
     "sample": partial(PatchSampler, mlp=False),

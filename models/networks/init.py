@@ -11,9 +11,10 @@ INITS = {
 
 
 def init_weights(net: nn.Module, init_type: str, gain: float) -> nn.Module:
-    """Fill convolutions and linear layers by `init_type`, their biases with 0, BatchNorm weights with N(1, gain).
+    """Fill convolutions and linear layers by `init_type`, biases with 0, BatchNorm weights with N(1, gain).
 
-    kaiming has no use for the gain. A network whose attribute `own_init` is true (StyleGAN2) keeps the weights it was built with.
+    kaiming has no use for the gain. A network whose attribute `own_init` is true (StyleGAN2) keeps the
+    weights it was built with.
     Raises ValueError for a name not in INITS.
     """
     if init_type not in INITS:

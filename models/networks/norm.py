@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 
 class InstanceNorm(nn.Module):
-    """Zero mean and unit variance for each picture and channel over its places (Ulyanov et al. 2016), nothing learnt.
+    """Zero mean and unit variance for each picture and channel over its places (Ulyanov et al. 2016).
 
-    Computed as a group norm with one channel a group, which is the same. torch's instance_norm is slower on the
-    CPU, and its backward is wrong there for one picture whose gradient is in channels-last order (torch 2.15).
+    Computed as a group norm with one channel a group, which is the same. torch's instance_norm is slower on
+    the CPU, and its backward is wrong there for one picture whose gradient is channels-last (torch 2.15).
     """
 
     def __init__(self, channels: int):

@@ -46,7 +46,8 @@ class PatchSampler(nn.Module):
         self.mlps = []
         if mlp:
             for i, c in enumerate(channels):
-                self.add_module(f"mlp_{i}", nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width)))
+                mlp_i = nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width))
+                self.add_module(f"mlp_{i}", mlp_i)
                 self.mlps.append(f"mlp_{i}")
 
     def locations(self, features: Sequence[Tensor], num_patches: int, *, shared: bool) -> list[Tensor]:
@@ -54,9 +55,9 @@ class PatchSampler(nn.Module):
 
     def forward(self, features: Sequence[Tensor], locations: Sequence[Tensor]) -> list[Tensor]:
         """features: [B, C_l, H_l, W_l]; locations: [B, S_l]. Returns unit vectors [B, S_l, width] a layer."""
-        patches = [gather(f, at) for f, at in zip(features, locations)]
+        patches = [gather(f, at) for f, at in zip(features, locations, strict=True)]
         if self.mlps:
-            patches = [getattr(self, name)(p) for name, p in zip(self.mlps, patches)]
+            patches = [getattr(self, name)(p) for name, p in zip(self.mlps, patches, strict=True)]
         return [unit_length(p) for p in patches]
 
 

@@ -17,13 +17,14 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
 
         def halving(c_in: int, c_out: int, first: bool = False) -> list[nn.Module]:
-            conv = nn.Conv2d(c_in, c_out, 4, stride=1 if antialias else 2, padding=1, bias=first or bias_with(norm))
+            conv = nn.Conv2d(c_in, c_out, 4, stride=1 if antialias else 2, padding=1,
+                             bias=first or bias_with(norm))
             return [conv, *([] if first else [norm_layer(norm, c_out)]), nn.LeakyReLU(0.2),
                     *([BlurDownsample(c_out)] if antialias else [])]
 
         widths = [width * min(2 ** i, 8) for i in range(layers + 1)]
         modules = halving(in_channels, widths[0], first=True)
-        for c_in, c_out in zip(widths[:-2], widths[1:-1]):
+        for c_in, c_out in zip(widths[:-2], widths[1:-1], strict=True):
             modules += halving(c_in, c_out)
         modules += [nn.Conv2d(widths[-2], widths[-1], 4, padding=1, bias=bias_with(norm)),
                     norm_layer(norm, widths[-1]), nn.LeakyReLU(0.2), nn.Conv2d(widths[-1], 1, 4, padding=1)]

@@ -32,8 +32,9 @@ class ResnetGenerator(TappedGenerator):
 
     size_multiple = 4
 
-    def __init__(self, *, in_channels: int, out_channels: int, width: int, blocks: int, norm: str = "instance",
-                 dropout: bool = False, antialias: bool = True, antialias_up: bool = True):
+    def __init__(self, *, in_channels: int, out_channels: int, width: int, blocks: int,
+                 norm: str = "instance", dropout: bool = False, antialias: bool = True,
+                 antialias_up: bool = True):
         super().__init__()
         bias = bias_with(norm)
 

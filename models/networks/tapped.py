@@ -29,7 +29,7 @@ class TappedGenerator(nn.Module):
         return self.forward_with_features(x, ())[0]
 
     def forward_with_features(self, x: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
-        """The output and the activations [B, C_l, H_l, W_l] of `layers`, in ascending order, from one pass."""
+        """The output, and the activations [B, C_l, H_l, W_l] of `layers`, ascending, from one pass."""
         features = []
         for number, stage in enumerate(self.stages()):
             x = stage(x)
@@ -38,7 +38,7 @@ class TappedGenerator(nn.Module):
         return x, features
 
     def encode(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """The activations of `layers` alone, in ascending order; what lies behind the last one is not computed."""
+        """The activations of `layers` alone, ascending; what lies behind the last is not computed."""
         features = []
         last = max(layers)
         for number, stage in enumerate(self.stages()):
@@ -50,12 +50,12 @@ class TappedGenerator(nn.Module):
         return features
 
     def resolve_layers(self, layers: Sequence[int]) -> tuple[int, ...]:
-        """Layer numbers sorted and checked. Raises ValueError for one that is doubled or that no layer carries."""
+        """Layer numbers, sorted. Raises ValueError for one that is doubled or that no layer carries."""
         layers = tuple(sorted(layers))
         count = self.layer_count()
         wrong = [n for n in layers if not 0 <= n < count]
         if wrong:
-            raise ValueError(f"--nce_layers names layer {wrong[0]}, but this generator's layers are 0 to {count - 1}")
+            raise ValueError(f"--nce_layers names layer {wrong[0]}; this --netG has layers 0 to {count - 1}")
         if len(set(layers)) < len(layers):
             raise ValueError(f"--nce_layers {','.join(map(str, layers))} names a layer twice")
         return layers

@@ -38,7 +38,7 @@ class UnetLevel(nn.Module):
 
 
 class UnetGenerator(TappedGenerator):
-    """`depth` halvings, skip connections, tanh. Layer 0 is the picture, layer i what the i-th halving gives."""
+    """`depth` halvings, skip connections, tanh. Layer 0 is the picture, layer i the i-th halving's output."""
 
     def __init__(self, *, in_channels: int, out_channels: int, width: int, depth: int, norm: str = "instance",
                  dropout: bool = False):
@@ -54,8 +54,9 @@ class UnetGenerator(TappedGenerator):
             down = [nn.LeakyReLU(0.2), nn.Conv2d(channels[i - 1], channels[i], 4, 2, 1, bias=bias)]
             if not innermost:
                 down.append(norm_layer(norm, channels[i]))
-            up = [nn.ReLU(), nn.ConvTranspose2d(channels[i] * (1 if innermost else 2), channels[i - 1], 4, 2, 1,
-                                                bias=bias), norm_layer(norm, channels[i - 1])]
+            c_up = channels[i] * (1 if innermost else 2)
+            up = [nn.ReLU(), nn.ConvTranspose2d(c_up, channels[i - 1], 4, 2, 1, bias=bias),
+                  norm_layer(norm, channels[i - 1])]
             if dropout and not innermost and i >= 4:
                 up.append(nn.Dropout(0.5))
             level = UnetLevel(down, level, up)
