@@ -27,7 +27,8 @@ section { margin: 0 0 1.25rem; padding: 1rem 1.25rem 1.25rem; background: var(--
 h2 { margin: 0 0 .75rem; font-size: 1rem; font-weight: 600; overflow-wrap: anywhere; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 figure { margin: 0; max-width: 100%; }
-figcaption { margin-top: .35rem; color: var(--faint); font-size: .85rem; overflow-wrap: anywhere; }
+figcaption { width: 0; min-width: 100%; margin-top: .35rem; color: var(--faint); font-size: .85rem;
+             overflow-wrap: anywhere; }
 img { display: block; max-width: 100%; height: auto; border-radius: 4px; background: var(--line); }
 img.small { image-rendering: pixelated; }
 a:focus-visible img, a:hover img { outline: 2px solid #4c8dff; outline-offset: 2px; }

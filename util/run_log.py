@@ -19,7 +19,7 @@ from util.progress import Progress
 from util.visdom_log import VisdomLog
 
 T = TypeVar("T")
-BAR = "{desc} {percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {remaining} left{postfix}"
+BAR = "{desc} {percentage:3.0f}%|{bar:6}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {remaining} left{postfix}"
 
 
 class RunLog:
@@ -71,7 +71,7 @@ class RunLog:
         if self._bar.disable:
             self.note(line)
         else:
-            shown = {"time": times.compute, "data": times.data} | values
+            shown = values | {"time": times.compute, "data": times.data}     # a narrow terminal cuts the end
             self._bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in shown.items()))
         if self._visdom:
             self._visdom.losses(progress.total_images, values)
