@@ -16,7 +16,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         super().__init__(prog, max_help_position=34, width=110)
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        if "default" in action.help or action.default in (None, "", False):
+        if "default" in action.help or action.default in (None, "") or action.default is False:
             return action.help
         return super()._get_help_string(action)
 
