@@ -5,21 +5,18 @@ from argparse import ArgumentParser, Namespace
 import torch
 from torch import Tensor, nn
 
-from models.base_model import BaseModel, Batch
-from models.losses.gan import OBJECTIVES, gradient_penalty
+from models.adversarial import AdversarialModel, build_discriminator, build_generator
+from models.base_model import Batch
 from models.losses.patch_nce import patch_nce_loss
-from models.networks import DISCRIMINATORS, GENERATORS, NCE_LAYERS, PROJECTORS
+from models.networks import NCE_LAYERS, PROJECTORS
 from util.errors import UsageError
 from util.flags import str2bool
 
 FASTCUT = dict(nce_idt=False, lambda_NCE=10.0, flip_equivariance=True)
 FASTCUT_TRAINING = dict(n_epochs=150, n_epochs_decay=50)
 
-# Layers whose output for one picture depends on the others of the pass, or on chance.
-NOT_REPEATABLE = (nn.BatchNorm2d, nn.Dropout)
 
-
-class CUTModel(BaseModel):
+class CUTModel(AdversarialModel):
     """One generator G, one discriminator D, one projection head F on G's own features."""
 
     @staticmethod
@@ -69,15 +66,10 @@ class CUTModel(BaseModel):
         channels = self.netG.feature_channels(self.layers, opt.input_nc)
         self.netF = self.add_network("F", PROJECTORS[opt.netF](channels=channels, width=opt.netF_nc))
         self.netD = self.add_network("D", build_discriminator(opt))
-        self.objective = OBJECTIVES[opt.gan_mode]
-        self.repeatable = not any(isinstance(m, NOT_REPEATABLE) for m in self.netG.modules())
-        self.joint_D = not any(isinstance(m, NOT_REPEATABLE) for m in self.netD.modules())
         self.add_optimizer("G", self.netG.parameters())
         self.add_optimizer("D", self.netD.parameters())
         if any(True for _ in self.netF.parameters()):
             self.add_optimizer("F", self.netF.parameters())
-        self.parameters_GF = [*self.netG.parameters(), *self.netF.parameters()]
-        self.parameters_D = list(self.netD.parameters())
 
     def translator(self) -> nn.Module:
         return self.netG
@@ -102,7 +94,7 @@ class CUTModel(BaseModel):
         self.mirrored = self.opt.flip_equivariance and self.draw_mirrored()
         sources = [self.real_A, self.real_B] if self.opt.nce_idt else [self.real_A]
         inputs = [x.flip(3) for x in sources] if self.mirrored else sources
-        reuse = self.uses_nce and self.repeatable and not self.mirrored
+        reuse = self.uses_nce and self.repeatable["G"] and not self.mirrored
         layers = self.layers if reuse else ()
         passes = [self.netG.forward_with_features(x, layers) for x in self.joined(inputs)]
         outputs = [y for output, _ in passes for y in output.split(len(self.real_A))]
@@ -124,27 +116,22 @@ class CUTModel(BaseModel):
         return [torch.cat(pictures)] if same_size and len(pictures) > 1 else pictures
 
     def update_D(self) -> dict[str, Tensor]:
-        fake = self.fake_B.detach()
-        if self.joint_D and fake.shape == self.real_B.shape:
-            score_fake, score_real = self.netD(torch.cat([fake, self.real_B])).chunk(2)
-        else:
-            score_fake, score_real = self.netD(fake), self.netD(self.real_B)
-        losses = {"D_real": self.objective.real(score_real), "D_fake": self.objective.fake(score_fake)}
-        loss = (losses["D_real"] + losses["D_fake"]) / 2
-        loss = loss + self.discriminator_penalty(losses)
-        self.step("D", loss, self.parameters_D)
+        real, fake = self.discriminator_losses("D", self.real_B, self.fake_B)
+        losses = {"D_real": real, "D_fake": fake}
+        self.step((real + fake) / 2 + self.discriminator_penalty(losses), "D")
         return losses
 
     def discriminator_penalty(self, losses: dict[str, Tensor]) -> Tensor | float:
         """What is added to D's loss besides the objective; what is to be shown goes into `losses`."""
-        if not self.objective.penalty_weight:
+        penalty = self.objective_penalty("D", self.real_B, self.fake_B)
+        if penalty is None:
             return 0.0
-        losses["D_penalty"] = gradient_penalty(self.netD, self.real_B, self.fake_B)
-        return self.objective.penalty_weight * losses["D_penalty"]
+        losses["D_penalty"] = penalty
+        return self.objective.penalty_weight * penalty
 
     def update_G_and_F(self) -> dict[str, Tensor]:
         losses = self.generator_losses()
-        self.step("G", losses["G"], self.parameters_GF)
+        self.step(losses["G"], "G", "F")
         return losses
 
     def generator_losses(self) -> dict[str, Tensor]:
@@ -156,14 +143,6 @@ class CUTModel(BaseModel):
         nce = self.nce_losses() if self.uses_nce else [zero] * len(self.sources)
         total = gan + sum(nce) / len(nce)
         return {"G_GAN": gan, "G": total, **dict(zip(("NCE", "NCE_Y"), nce, strict=False))}
-
-    def step(self, name: str, loss: Tensor, parameters: list[nn.Parameter]) -> None:
-        """Backward into these parameters alone (D learns nothing from G's loss), then one optimizer step."""
-        loss.backward(inputs=parameters)
-        names = ("G", "F") if name == "G" else (name,)
-        for optimizer in (self.optimizers[n] for n in names if n in self.optimizers):
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
 
     # ---- PatchNCE
 
@@ -182,7 +161,7 @@ class CUTModel(BaseModel):
 
     def passes(self, pictures: list[Tensor]) -> list[Tensor]:
         """The minibatches in which to encode: apart where G's layers would mix the pictures of one pass."""
-        return self.joined(pictures) if self.repeatable else pictures
+        return self.joined(pictures) if self.repeatable["G"] else pictures
 
     def patch_nce(self, queries: list[Tensor], keys: list[Tensor]) -> list[Tensor]:
         """queries, keys: [n * B, C_l, H_l, W_l] a layer, of n domains. Returns n means over layers."""
@@ -230,16 +209,3 @@ def check_cut(opt: Namespace) -> None:
     if opt.lambda_NCE > 0 and opt.num_patches == 1 and alone and opt.netF != "reshape":
         raise UsageError("--num_patches 1 leaves the NCE loss no negatives: raise it, or use "
                          "--nce_includes_all_negatives_from_minibatch with a --batch_size above 1")
-
-
-def build_generator(opt: Namespace) -> nn.Module:
-    return GENERATORS[opt.netG](
-        in_channels=opt.input_nc, out_channels=opt.output_nc, width=opt.ngf, norm=opt.normG,
-        dropout=not opt.no_dropout, antialias=not opt.no_antialias, antialias_up=not opt.no_antialias_up,
-        crop_size=opt.crop_size, num_downsampling=opt.stylegan2_G_num_downsampling)
-
-
-def build_discriminator(opt: Namespace) -> nn.Module:
-    return DISCRIMINATORS[opt.netD](
-        in_channels=opt.output_nc, width=opt.ndf, norm=opt.normD, antialias=not opt.no_antialias,
-        layers=opt.n_layers_D, crop_size=opt.crop_size, tile=opt.D_tile_size)

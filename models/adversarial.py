@@ -1,0 +1,70 @@
+"""What the models with generators and discriminators share: building them from the flags, scores, a step."""
+
+from argparse import Namespace
+
+import torch
+from torch import Tensor, nn
+
+from models.base_model import BaseModel
+from models.losses.gan import OBJECTIVES, gradient_penalty
+from models.networks import DISCRIMINATORS, GENERATORS
+
+# Layers whose output for one picture depends on the others of the pass, or on chance.
+NOT_REPEATABLE = (nn.BatchNorm2d, nn.Dropout)
+
+
+class AdversarialModel(BaseModel):
+    """A model whose losses hold an adversarial objective (--gan_mode)."""
+
+    def __init__(self, opt: Namespace):
+        super().__init__(opt)
+        self.repeatable: dict[str, bool] = {}   # network -> whether it treats every picture by itself
+        if opt.isTrain:
+            self.objective = OBJECTIVES[opt.gan_mode]
+
+    def add_network(self, name: str, net: nn.Module) -> nn.Module:
+        self.repeatable[name] = not any(isinstance(module, NOT_REPEATABLE) for module in net.modules())
+        return super().add_network(name, net)
+
+    def apply(self, name: str, *pictures: Tensor) -> tuple[Tensor, ...]:
+        """A network's outputs for several minibatches, from one pass where that gives the same."""
+        net = self.networks[name]
+        if self.repeatable[name] and all(p.shape == pictures[0].shape for p in pictures):
+            return net(torch.cat(pictures)).chunk(len(pictures))
+        return tuple(net(p) for p in pictures)
+
+    def discriminator_losses(self, name: str, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The objective of discriminator `name` on real and generated pictures, scalars; G learns nothing."""
+        score_fake, score_real = self.apply(name, fake.detach(), real)
+        return self.objective.real(score_real), self.objective.fake(score_fake)
+
+    def objective_penalty(self, name: str, real: Tensor, fake: Tensor) -> Tensor | None:
+        """The gradient penalty of discriminator `name`, where --gan_mode has one; a scalar without weight."""
+        return gradient_penalty(self.networks[name], real, fake) if self.objective.penalty_weight else None
+
+    def step(self, loss: Tensor, *names: str) -> None:
+        """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
+
+        A network without an optimizer has nothing to learn and is passed over.
+        """
+        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
+        loss.backward(inputs=[p for o in optimizers for group in o.param_groups for p in group["params"]])
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+
+def build_generator(opt: Namespace, *, backward: bool = False) -> nn.Module:
+    """--netG, from the input pictures' channels to the output's; `backward`: the other way."""
+    channels = (opt.output_nc, opt.input_nc) if backward else (opt.input_nc, opt.output_nc)
+    return GENERATORS[opt.netG](
+        in_channels=channels[0], out_channels=channels[1], width=opt.ngf, norm=opt.normG,
+        dropout=not opt.no_dropout, antialias=not opt.no_antialias, antialias_up=not opt.no_antialias_up,
+        crop_size=opt.crop_size, num_downsampling=opt.stylegan2_G_num_downsampling)
+
+
+def build_discriminator(opt: Namespace, *, backward: bool = False) -> nn.Module:
+    """--netD, for pictures like the output; `backward`: for pictures like the input."""
+    return DISCRIMINATORS[opt.netD](
+        in_channels=opt.input_nc if backward else opt.output_nc, width=opt.ndf, norm=opt.normD,
+        antialias=not opt.no_antialias, layers=opt.n_layers_D, crop_size=opt.crop_size, tile=opt.D_tile_size)
