@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 
 class TappedGenerator(nn.Module):
@@ -60,24 +59,15 @@ class TappedGenerator(nn.Module):
             raise ValueError(f"--nce_layers {','.join(map(str, layers))} names a layer twice")
         return layers
 
+    @torch.no_grad()
     def feature_channels(self, layers: Sequence[int], in_channels: int) -> list[int]:
-        """Channels C_l of the activations of `layers`; found by shape alone, nothing is computed."""
-        side = -(-64 // self.size_multiple) * self.size_multiple
-        probe = _Encoder(self, layers)
-        weights = {name: tensor.to("meta") for name, tensor in probe.state_dict().items()}
+        """Channels C_l of the activations of `layers`, read off those of a small black picture.
+
+        (On torch's shape-only "meta" device the first call would import for four seconds.)
+        """
+        side = -(-32 // self.size_multiple) * self.size_multiple
         training = self.training
-        probe.eval()
-        features = functional_call(probe, weights, (torch.empty(1, in_channels, side, side, device="meta"),))
+        self.eval()     # batch norm must not count this picture
+        features = self.encode(next(self.parameters()).new_zeros(1, in_channels, side, side), layers)
         self.train(training)
         return [f.shape[1] for f in features]
-
-
-class _Encoder(nn.Module):
-    """`encode` as a forward, which is what functional_call can call."""
-
-    def __init__(self, net: TappedGenerator, layers: Sequence[int]):
-        super().__init__()
-        self.net, self.layers = net, layers
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return self.net.encode(x, self.layers)
