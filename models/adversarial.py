@@ -1,5 +1,6 @@
 """What the models with generators and discriminators share: building them from the flags, scores, a step."""
 
+import math
 from argparse import Namespace
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from models.base_model import BaseModel
 from models.losses.gan import OBJECTIVES, gradient_penalty
 from models.networks import DISCRIMINATORS, GENERATORS
+from util.errors import UsageError
 
 # Layers whose output for one picture depends on the others of the pass, or on chance.
 NOT_REPEATABLE = (nn.BatchNorm2d, nn.Dropout)
@@ -42,6 +44,12 @@ class AdversarialModel(BaseModel):
         """The gradient penalty of discriminator `name`, where --gan_mode has one; a scalar without weight."""
         return gradient_penalty(self.networks[name], real, fake) if self.objective.penalty_weight else None
 
+    def discriminator_loss(self, name: str, real: Tensor, fake: Tensor) -> Tensor:
+        """All that discriminator `name` minimises: half the sum of both objectives, and the penalty."""
+        loss = sum(self.discriminator_losses(name, real, fake)) / 2
+        penalty = self.objective_penalty(name, real, fake)
+        return loss if penalty is None else loss + self.objective.penalty_weight * penalty
+
     def step(self, loss: Tensor, *names: str) -> None:
         """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
 
@@ -52,6 +60,13 @@ class AdversarialModel(BaseModel):
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+
+def check_weights(opt: Namespace, *names: str) -> None:
+    """Raise UsageError for a weight of a loss that is negative or endless."""
+    for name in names:
+        if not 0 <= getattr(opt, name) < math.inf:
+            raise UsageError(f"--{name} is {getattr(opt, name)}; it must be 0 or more")
 
 
 def build_generator(opt: Namespace, *, backward: bool = False) -> nn.Module:

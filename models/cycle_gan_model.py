@@ -1,0 +1,115 @@
+"""CycleGAN: Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.adversarial import AdversarialModel, build_discriminator, build_generator, check_weights
+from models.base_model import Batch, translate
+from util.errors import UsageError
+from util.image_pool import ImagePool
+
+
+class CycleGANModel(AdversarialModel):
+    """G_A translates A to B, G_B translates B to A; D_A judges pictures of B, D_B pictures of A."""
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        if is_train:
+            add = parser.add_argument
+            add("--lambda_A", type=float, default=10.0, help="weight of the cycle loss A -> B -> A")
+            add("--lambda_B", type=float, default=10.0, help="weight of the cycle loss B -> A -> B")
+            add("--lambda_identity", type=float, default=0.5,
+                help="weight of the identity losses G_A(B) = B and G_B(A) = A, in parts of the cycle weights")
+        return parser
+
+    def __init__(self, opt: Namespace):
+        super().__init__(opt)
+        self.netG_A = self.add_network("G_A", build_generator(opt))
+        self.netG_B = self.add_network("G_B", build_generator(opt, backward=True))
+        if opt.isTrain:
+            check_cycle_gan(opt)
+            self.add_network("D_A", build_discriminator(opt))
+            self.add_network("D_B", build_discriminator(opt, backward=True))
+            for name, net in self.networks.items():
+                self.add_optimizer(name, net.parameters())
+            self.pools = {"A": ImagePool(opt.pool_size), "B": ImagePool(opt.pool_size)}
+
+    def translator(self) -> nn.Module:
+        return self.netG_A
+
+    def visuals(self) -> dict[str, Tensor]:
+        pictures = {"real_A": self.real_A, "fake_B": self.fake_B, "rec_A": self.rec_A, "idt_B": self.idt_B,
+                    "real_B": self.real_B, "fake_A": self.fake_A, "rec_B": self.rec_B, "idt_A": self.idt_A}
+        return {label: images for label, images in pictures.items() if images is not None}
+
+    @torch.no_grad()
+    def translations(self, batch: Batch) -> dict[str, Tensor]:
+        """Both directions: real_A, fake_B, rec_A and, where the batch has B, real_B, fake_A, rec_B."""
+        pictures = super().translations(batch)
+        real_B = pictures.pop("real_B", None)
+        pictures["rec_A"] = translate(self.netG_B, pictures["fake_B"])
+        if real_B is not None:
+            fake_A = translate(self.netG_B, real_B)
+            pictures |= {"real_B": real_B, "fake_A": fake_A, "rec_B": translate(self.netG_A, fake_A)}
+        return pictures
+
+    # ---- the step
+
+    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
+        """Forward; update G_A and G_B; update D_A and D_B on pictures from the pools."""
+        self.real_A = self.to_device(batch, self.input_key)
+        self.real_B = self.to_device(batch, self.target_key)
+        self.forward()
+        losses = self.generator_losses()
+        total = torch.stack(list(losses.values())).sum()
+        self.step(total, "G_A", "G_B")
+        D_A = self.discriminator_loss("D_A", self.real_B, self.pools["B"].query(self.fake_B))
+        D_B = self.discriminator_loss("D_B", self.real_A, self.pools["A"].query(self.fake_A))
+        self.step(D_A + D_B, "D_A", "D_B")
+        losses |= {"D_A": D_A, "D_B": D_B}
+        order = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
+        return {name: losses[name] for name in order if name in losses} | {"G": total}
+
+    def forward(self) -> None:
+        """Both translations, their way back, and what each generator makes of its own target."""
+        self.idt_A = self.idt_B = None
+        if self.opt.lambda_identity > 0:
+            self.fake_B, self.idt_A = self.apply("G_A", self.real_A, self.real_B)
+            self.fake_A, self.idt_B = self.apply("G_B", self.real_B, self.real_A)
+        else:
+            self.fake_B, self.fake_A = self.netG_A(self.real_A), self.netG_B(self.real_B)
+        self.rec_A, self.rec_B = self.netG_B(self.fake_B), self.netG_A(self.fake_A)
+
+    def generator_losses(self) -> dict[str, Tensor]:
+        """What G_A and G_B minimise, at their weights: the paper's eq. 3 and identity loss (section 5.2)."""
+        opt, networks = self.opt, self.networks
+        losses = {"G_A": self.objective.generator(networks["D_A"](self.fake_B)),
+                  "G_B": self.objective.generator(networks["D_B"](self.fake_A)),
+                  "cycle_A": opt.lambda_A * F.l1_loss(self.rec_A, self.real_A),
+                  "cycle_B": opt.lambda_B * F.l1_loss(self.rec_B, self.real_B)}
+        if opt.lambda_identity > 0:
+            losses["idt_A"] = opt.lambda_B * opt.lambda_identity * F.l1_loss(self.idt_A, self.real_B)
+            losses["idt_B"] = opt.lambda_A * opt.lambda_identity * F.l1_loss(self.idt_B, self.real_A)
+        return losses
+
+    # ---- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"pools": {side: p.state_dict() for side, p in self.pools.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        for side, pool in self.pools.items():
+            pool.load_state_dict(state["pools"][side])
+
+
+def check_cycle_gan(opt: Namespace) -> None:
+    """Refuse weights and channels that mean nothing."""
+    check_weights(opt, "lambda_A", "lambda_B", "lambda_identity")
+    if opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
+        raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the "
+                         "identity loss gives each generator its own target: use --lambda_identity 0")
