@@ -1,0 +1,111 @@
+"""DistanceGAN and SelfDistance: Benaim and Wolf, One-Sided Unsupervised Domain Mapping, NIPS 2017."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.adversarial import AdversarialModel, build_discriminator, build_generator, check_weights
+from models.base_model import Batch
+from models.losses.distance import RunningMoments, half_distances, pair_distances
+from util.errors import UsageError
+from util.image_pool import ImagePool
+
+
+class DistanceGANModel(AdversarialModel):
+    """G keeps distances: between two pictures or, with --use_self_distance, between a picture's halves.
+
+    The paper measures mean and deviation of the distances beforehand, on a part of the data; here they are
+    those of all pictures seen so far. Each picture is compared with the one before it, in the minibatch or
+    in the step before, so that pairs exist at --batch_size 1.
+    """
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        if is_train:
+            add = parser.add_argument
+            add("--lambda_distance", type=float, default=0.05, help="weight of the distance loss")
+            add("--use_self_distance", action="store_true",
+                help="compare the left and right halves of each picture, not two pictures (SelfDistance)")
+            add("--unnormalized_distances", action="store_true",
+                help="compare the distances as they are, not less their mean and over their deviation")
+            add("--distance_warmup", type=int, default=100,
+                help="distances to measure before the normalised loss counts; until then it is 0")
+        return parser
+
+    def __init__(self, opt: Namespace):
+        super().__init__(opt)
+        self.netG = self.add_network("G", build_generator(opt))
+        if opt.isTrain:
+            check_distance_gan(opt)
+            self.netD = self.add_network("D", build_discriminator(opt))
+            for name, net in self.networks.items():
+                self.add_optimizer(name, net.parameters())
+            self.pool = ImagePool(opt.pool_size)
+            self.moments = {side: RunningMoments(self.device) for side in "AB"}
+            self.last: dict[str, Tensor] = {}    # of the step before: its last real_A, fake_B and real_B
+
+    def translator(self) -> nn.Module:
+        return self.netG
+
+    def visuals(self) -> dict[str, Tensor]:
+        return {"real_A": self.real_A, "fake_B": self.fake_B, "real_B": self.real_B}
+
+    # ---- the step
+
+    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
+        """Forward; update G; update D on pictures from the pool."""
+        self.real_A = self.to_device(batch, self.input_key)
+        self.real_B = self.to_device(batch, self.target_key)
+        self.fake_B = self.netG(self.real_A)
+        losses = {"G_GAN": self.objective.generator(self.netD(self.fake_B)),
+                  "distance": self.opt.lambda_distance * self.distance_loss()}
+        losses["G"] = losses["G_GAN"] + losses["distance"]
+        self.step(losses["G"], "G")
+        losses["D"] = self.discriminator_loss("D", self.real_B, self.pool.query(self.fake_B))
+        self.step(losses["D"], "D")
+        return losses
+
+    def distance_loss(self) -> Tensor:
+        """Mean of |distance before - distance after translation|, each normalised by its side's moments."""
+        before, after = self.distances("real_A", self.real_A), self.distances("fake_B", self.fake_B)
+        if not self.opt.unnormalized_distances:
+            self.moments["A"].add(before)
+            self.moments["B"].add(self.distances("real_B", self.real_B))
+            before = self.moments["A"].normalized(before)
+            after = self.moments["B"].normalized(after)
+            if min(moments.count for moments in self.moments.values()) < self.opt.distance_warmup:
+                return self.fake_B.new_zeros(())
+        return (before - after).abs().mean() if len(before) else self.fake_B.new_zeros(())
+
+    def distances(self, label: str, pictures: Tensor) -> Tensor:
+        """[B, C, H, W] -> one distance a picture, or one less in the first step, which has none before it."""
+        if self.opt.use_self_distance:
+            return half_distances(pictures)
+        earlier = self.last.get(label, pictures[:0])
+        self.last[label] = pictures[-1:].detach()
+        if earlier.shape[1:] != pictures.shape[1:]:
+            earlier = earlier.new_empty(0, *pictures.shape[1:])     # of another size: not compared
+        return pair_distances(pictures[1 - len(earlier):], torch.cat([earlier, pictures[:-1]]))
+
+    # ---- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {
+            "pool": self.pool.state_dict(), "last": dict(self.last),
+            "moments": {side: moments.state_dict() for side, moments in self.moments.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.pool.load_state_dict(state["pool"])
+        self.last = {label: pictures.to(self.device) for label, pictures in state["last"].items()}
+        for side, moments in self.moments.items():
+            moments.load_state_dict(state["moments"][side])
+
+
+def check_distance_gan(opt: Namespace) -> None:
+    """Refuse numbers that mean nothing."""
+    check_weights(opt, "lambda_distance")
+    if opt.distance_warmup < 1:
+        raise UsageError(f"--distance_warmup is {opt.distance_warmup}; it must be at least 1")

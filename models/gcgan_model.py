@@ -1,0 +1,125 @@
+"""GcGAN: Fu et al., Geometry-Consistent GANs for One-Sided Unsupervised Domain Mapping, CVPR 2019."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.adversarial import AdversarialModel, build_discriminator, build_generator, check_weights
+from models.base_model import Batch
+from util.errors import UsageError
+from util.image_pool import ImagePool
+
+# f and its inverse on pictures [B, C, H, W].
+GEOMETRIES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "rot": (lambda x: x.rot90(-1, (2, 3)), lambda x: x.rot90(1, (2, 3))),    # 90 degrees clockwise
+    "vf": (lambda x: x.flip(2), lambda x: x.flip(2)),                        # upside down
+}
+
+
+class GcGANModel(AdversarialModel):
+    """G translates a picture and its transformed copy to the same result; D and D_gc judge the two."""
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        if is_train:
+            add = parser.add_argument
+            add("--geometry", choices=sorted(GEOMETRIES), default="rot",
+                help="the transformation that G must respect: rot, by 90 degrees, or vf, a vertical flip")
+            add("--lambda_gc", type=float, default=20.0, help="weight of the geometry-consistency loss")
+            add("--lambda_identity", type=float, default=5.0,
+                help="weight of the identity loss G(B) = B (5 is a published 0.5 of CycleGAN's 10)")
+            add("--separate_generators", action="store_true",
+                help="another generator, G_gc, for the transformed pictures (published for horse to zebra)")
+        return parser
+
+    def __init__(self, opt: Namespace):
+        super().__init__(opt)
+        self.netG = self.add_network("G", build_generator(opt))
+        if opt.isTrain:
+            check_gcgan(opt)
+            self.transform, self.back = GEOMETRIES[opt.geometry]
+            if opt.separate_generators:
+                self.add_network("G_gc", build_generator(opt))
+            self.add_network("D", build_discriminator(opt))
+            self.add_network("D_gc", build_discriminator(opt))
+            for name, net in self.networks.items():
+                self.add_optimizer(name, net.parameters())
+            self.pools = {"D": ImagePool(opt.pool_size), "D_gc": ImagePool(opt.pool_size)}
+
+    def translator(self) -> nn.Module:
+        return self.netG
+
+    def visuals(self) -> dict[str, Tensor]:
+        pictures = {"real_A": self.real_A, "fake_B": self.fake_B, "fake_gc": self.back(self.fake_gc),
+                    "real_B": self.real_B}
+        return pictures | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
+
+    # ---- the step
+
+    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
+        """Forward; update G; update D and D_gc on pictures from the pools."""
+        self.real_A = self.to_device(batch, self.input_key)
+        self.real_B = self.to_device(batch, self.target_key)
+        self.forward()
+        losses = self.generator_losses()
+        losses["G"] = torch.stack(list(losses.values())).sum()
+        self.step(losses["G"], "G", "G_gc")
+        losses["D"] = self.discriminator_loss("D", self.real_B, self.pools["D"].query(self.fake_B))
+        losses["D_gc"] = self.discriminator_loss("D_gc", self.transform(self.real_B),
+                                                 self.pools["D_gc"].query(self.fake_gc))
+        self.step(losses["D"] + losses["D_gc"], "D", "D_gc")
+        return losses
+
+    def forward(self) -> None:
+        """G(A) and G(f(A)) and, for the identity loss, G(B) and G(f(B))."""
+        pictures = [self.real_A] + ([self.real_B] if self.opt.lambda_identity > 0 else [])
+        transformed = [self.transform(x) for x in pictures]
+        if self.opt.separate_generators:
+            outputs = [*self.apply("G", *pictures), *self.apply("G_gc", *transformed)]
+        else:
+            outputs = self.apply("G", *pictures, *transformed)
+        plain, changed = outputs[:len(pictures)], outputs[len(pictures):]
+        self.fake_B, self.fake_gc = plain[0], changed[0]
+        self.idt_B, self.idt_gc = (plain[1], changed[1]) if len(pictures) == 2 else (None, None)
+
+    def generator_losses(self) -> dict[str, Tensor]:
+        """What G minimises, at its weights: adversarial, consistency and identity losses of both views."""
+        networks, opt = self.networks, self.opt
+        losses = {"G_GAN": self.objective.generator(networks["D"](self.fake_B)),
+                  "G_GAN_gc": self.objective.generator(networks["D_gc"](self.fake_gc)),
+                  "gc": opt.lambda_gc * geometry_consistency(self.fake_B, self.back(self.fake_gc))}
+        if self.idt_B is not None:
+            losses["idt"] = opt.lambda_identity * F.l1_loss(self.idt_B, self.real_B)
+            losses["idt_gc"] = opt.lambda_identity * F.l1_loss(self.idt_gc, self.transform(self.real_B))
+        return losses
+
+    # ---- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        pools = {name: pool.state_dict() for name, pool in self.pools.items()}
+        return super().state_dict() | {"pools": pools}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        for name, pool in self.pools.items():
+            pool.load_state_dict(state["pools"][name])
+
+
+def geometry_consistency(plain: Tensor, returned: Tensor) -> Tensor:
+    """|G(x) - f'(G(f(x)))| + |G(f(x)) - f(G(x))|, means over pixels, f' the inverse of f.
+
+    plain: G(x); returned: f'(G(f(x))). f only moves pixels, so both terms of the paper's loss are equal.
+    """
+    return 2 * F.l1_loss(plain, returned)
+
+
+def check_gcgan(opt: Namespace) -> None:
+    """Refuse weights and channels that mean nothing."""
+    check_weights(opt, "lambda_gc", "lambda_identity")
+    if opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
+        raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the "
+                         "identity loss gives G its own target: use --lambda_identity 0")

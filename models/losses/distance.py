@@ -1,0 +1,54 @@
+"""Losses on distances between pictures, kept by a translation (Benaim and Wolf 2017)."""
+
+import torch
+from torch import Tensor
+
+
+def pair_distances(left: Tensor, right: Tensor) -> Tensor:
+    """Mean absolute difference of corresponding pictures: [B, C, H, W] twice -> [B].
+
+    The paper's L1 norm but for the factor 1 / (C * H * W), which normalising removes again.
+    """
+    return (left - right).abs().mean((1, 2, 3))
+
+
+def half_distances(pictures: Tensor) -> Tensor:
+    """The distance of each picture's left half to its right half: [B, C, H, W] -> [B].
+
+    A middle column of an odd width belongs to neither half.
+    """
+    half = pictures.shape[3] // 2
+    return pair_distances(pictures[..., :half], pictures[..., -half:])
+
+
+class RunningMoments:
+    """Mean and standard deviation of all numbers seen so far, on their device (Chan et al. 1979)."""
+
+    def __init__(self, device: torch.device):
+        self.count = 0
+        self.mean = torch.zeros((), dtype=torch.float64, device=device)
+        self.squares = torch.zeros((), dtype=torch.float64, device=device)   # sum of (x - mean)^2
+
+    def add(self, values: Tensor) -> None:
+        """values: any shape, of any length."""
+        values = values.detach().double().flatten()
+        if not len(values):
+            return
+        mean, count = values.mean(), self.count + len(values)
+        difference = mean - self.mean
+        self.squares = (self.squares + (values - mean).square().sum()
+                        + difference.square() * self.count * len(values) / count)
+        self.mean = self.mean + difference * len(values) / count
+        self.count = count
+
+    def normalized(self, values: Tensor) -> Tensor:
+        """(values - mean) / standard deviation, in the values' type; a deviation of 0 counts as 1e-6."""
+        deviation = (self.squares / max(1, self.count)).sqrt().clamp_min(1e-6)
+        return (values - self.mean.to(values.dtype)) / deviation.to(values.dtype)
+
+    def state_dict(self) -> dict[str, int | Tensor]:
+        return {"count": self.count, "mean": self.mean, "squares": self.squares}
+
+    def load_state_dict(self, state: dict[str, int | Tensor]) -> None:
+        self.count = state["count"]
+        self.mean, self.squares = (state[name].to(self.mean.device) for name in ("mean", "squares"))
