@@ -7,9 +7,10 @@ from models.networks.resample import BlurDownsample
 
 
 class PatchDiscriminator(nn.Module):
-    """`layers` halving 4x4 convolutions, then two that keep the size: 3 layers see 70x70 pixels.
+    """`layers` 4x4 convolutions that halve, then two that do not.
 
-    [B, C, H, W] in [-1, 1] -> scores [B, 1, H', W'].
+    [B, C, H, W] in [-1, 1] -> scores [B, 1, H', W']. With 3 layers a score sees 70x70 pixels, or 84x84 where
+    blurs do the halving.
     """
 
     def __init__(self, *, in_channels: int, width: int, layers: int = 3, norm: str = "instance",

@@ -61,10 +61,7 @@ class TappedGenerator(nn.Module):
 
     @torch.no_grad()
     def feature_channels(self, layers: Sequence[int], in_channels: int) -> list[int]:
-        """Channels C_l of the activations of `layers`, read off those of a small black picture.
-
-        (On torch's shape-only "meta" device the first call would import for four seconds.)
-        """
+        """Channels C_l of the activations of `layers`, read off those of a small black picture."""
         side = -(-32 // self.size_multiple) * self.size_multiple
         training = self.training
         self.eval()     # batch norm must not count this picture
