@@ -20,7 +20,8 @@ def sigmoid(s):
 
 
 # real, fake, generator: what the papers write, for scores s; the last is the weight of the gradient penalty.
-LOGISTIC = (lambda s: -np.log(sigmoid(s)), lambda s: -np.log(1 - sigmoid(s)), lambda s: -np.log(sigmoid(s)), 0)
+LOGISTIC = (lambda s: -np.log(sigmoid(s)), lambda s: -np.log(1 - sigmoid(s)),
+            lambda s: -np.log(sigmoid(s)), 0)
 FORMULAS = {
     "lsgan": (lambda s: (s - 1) ** 2, lambda s: s ** 2, lambda s: (s - 1) ** 2, 0),
     "vanilla": LOGISTIC,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
 from models.losses.patch_nce import patch_nce_loss
@@ -68,7 +67,7 @@ def test_no_gradient_reaches_the_key():
     assert key.grad is None and query.grad.abs().min() > 0
 
 
-@pytest.mark.parametrize("case", [f"batch{n}{suffix}" for n in (1, 2, 4) for suffix in ("", "_all_negatives")])
+@pytest.mark.parametrize("case", [f"batch{n}{which}" for n in (1, 2, 4) for which in ("", "_all_negatives")])
 def test_matches_the_reference(case):
     golden, batch = GOLDEN[case], int(case[5])
     query, key = embeddings(batch)

@@ -1,4 +1,4 @@
-"""Every generator builds, keeps sizes, learns and can be tapped; those of the reference match it in numbers."""
+"""Every generator builds, keeps sizes, learns, can be tapped; those of the reference match it in numbers."""
 
 import hashlib
 import json
