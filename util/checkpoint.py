@@ -1,11 +1,14 @@
 """Checkpoints on disk: `<label>_net_<name>.pth` (weights, as published), one `<label>_state.pth` (the rest).
 
 A file is written beside its final name, flushed to the disk and renamed: a name never holds half a file.
-Everything loads with `weights_only=True`: no code in a file is run.
+Everything loads with `weights_only=True`: no code in a file is run. The
+checksums that the format holds for every tensor are compared: torch itself does not look at them.
 """
 
+import io
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,25 +35,61 @@ def weights_path(folder: Path, label: str, name: str) -> Path:
     return folder / f"{label}_net_{name}.pth"
 
 
-def save_file(path: Path, content: Mapping[str, Any]) -> None:
-    """torch.save that leaves either the whole new file or what was there before."""
+class Damaged(UsageError):
+    """A checkpoint that does not hold the bytes that were written."""
+
+
+def save_file(path: Path, content: Mapping[str, Any], previous: Path | None = None) -> None:
+    """torch.save that leaves the whole new file or what was there before. OSError where it cannot be written.
+
+    previous: a name for the file that is replaced.
+    """
+    buffer = io.BytesIO()       # torch hides what the disk says when it writes by itself
+    torch.save(content, buffer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path, durable=True) as stream:
-        torch.save(content, stream)
+    with atomic_file(path, durable=True, previous=previous) as stream:
+        stream.write(buffer.getbuffer())
 
 
 def load_file(path: Path) -> dict[str, Any]:
-    """Tensors to the CPU. Raises UsageError for a file that is missing, damaged or holds more than data."""
+    """Tensors to the CPU. Raises Damaged, and UsageError for a file that is missing or more than data."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        _compare_checksums(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UsageError(f"there is no {path}; {what_exists(path)}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except pickle.UnpicklingError as error:
-        raise UsageError(f"{path} is refused: it holds more than tensors and plain data, or is damaged "
+        raise UsageError(f"{path} is refused: it holds more than tensors and plain data, or is no checkpoint "
                          f"({_first_line(error)})") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise UsageError(f"{path} cannot be read, it is damaged or no checkpoint "
-                         f"({_first_line(error)})") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise Damaged(f"{path} is damaged or no checkpoint ({_first_line(error)})") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UsageError(f"{path} holds a {type(content).__name__}, not the named tensors of a checkpoint")
+    return content
+
+
+def _compare_checksums(path: Path) -> None:
+    """Raises Damaged where a file of torch's format is cut off or differs from its checksums.
+
+    Files in the format of before torch 1.6 hold none and pass.
+    """
+    with open(path, "rb") as stream:
+        magic = stream.read(4)
+    if not magic.strip(b"\0"):
+        raise Damaged(f"{path} is damaged: it is empty or begins with zeros")
+    if magic != b"PK\x03\x04":
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            different = archive.testzip()
+    except OSError:
+        raise
+    except Exception as error:      # zipfile answers damaged bytes with errors of every kind
+        raise Damaged(f"{path} is damaged ({_first_line(error)})") from error
+    if different is not None:
+        raise Damaged(f"{path} is damaged: {different!r} in it differs from its checksum")
 
 
 def _first_line(error: Exception) -> str:
@@ -86,6 +125,9 @@ def load_weights(net: nn.Module, path: Path) -> None:
     keys that do not match and the flags to look at.
     """
     found = unwrapped(load_file(path))
+    other = next((key for key, value in found.items() if not isinstance(value, Tensor)), None)
+    if other is not None:
+        raise UsageError(f"{path} holds no network's weights: {other!r} is a {type(found[other]).__name__}")
     expected = net.state_dict()
     problem = mismatch(found, expected, path.stem.rsplit("_net_")[-1])
     if problem:

@@ -1,13 +1,17 @@
 """The losses of a run on disk: loss_log.txt for people, stats.jsonl for programs."""
 
+import errno
 import json
 import math
+import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from util.atomic import atomic_file
 from util.clock import Times
+from util.console import say
 from util.errors import RunError
 from util.progress import Progress
 
@@ -28,6 +32,7 @@ class LossFiles:
         off, because it will be written again; where none were, stats.jsonl begins anew.
         """
         self.loss_log, self.stats = folder / "loss_log.txt", folder / "stats.jsonl"
+        self._lines = {path: LineFile(path) for path in (self.loss_log, self.stats)}
         folder.mkdir(parents=True, exist_ok=True)
         resumed = f"{RESUMED}{progress.total_images}" if progress.total_images else ""
         header = f"{RULE} Training Loss ({time.ctime()}{resumed}) {RULE}\n"
@@ -37,13 +42,13 @@ class LossFiles:
     def write(self, progress: Progress, times: Times, losses: dict[str, float], lr: float | None) -> str:
         """Add a line to both. Returns the one of loss_log.txt."""
         line = loss_line(progress, times, losses)
-        _append(self.loss_log, line)
+        self._lines[self.loss_log].append(line)
         row = {"epoch": progress.epoch, "images": progress.epoch_images,
                "total_images": progress.total_images, "step": progress.total_steps}
         if lr is not None:
             row["lr"] = lr
         row["losses"] = {name: value if math.isfinite(value) else None for name, value in losses.items()}
-        _append(self.stats, json.dumps(row))
+        self._lines[self.stats].append(json.dumps(row))
         return line
 
     def history(self) -> list[tuple[int, dict[str, float]]]:
@@ -103,6 +108,24 @@ def _rewrite(path: Path, lines: list[str]) -> None:
         stream.write("".join(lines).encode())
 
 
-def _append(path: Path, line: str) -> None:
-    with open(path, "a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+class LineFile:
+    """Appends lines. Those that the disk refuses wait, and are written before the next one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._waiting: list[str] = []
+
+    def append(self, line: str) -> None:
+        self._waiting.append(line + "\n")
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with open(self.path, "ab", buffering=0) as stream:
+                text = "".join(self._waiting).encode()
+                if stream.write(text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._waiting.clear()
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.path, size)        # no part of a line stays
+            if len(self._waiting) == 1:
+                say(f"{self.path} cannot be written: {error.strerror}; its lines wait until it can be")

@@ -1,5 +1,6 @@
 """Where a training stands: epoch, images and steps, and which "every N images" has just come round."""
 
+import math
 from collections.abc import Iterator
 
 
@@ -7,13 +8,14 @@ class Progress:
     """Counters of one training.
 
     epoch: from 1; epoch_images: images done in this epoch; total_images: images done in this training (the
-    reference's total_iters); total_steps: optimizer steps. `last_epoch` is the last one to run.
+    reference's total_iters); total_steps: optimizer steps. `last_epoch` is the last one to run, of
+    `images_per_epoch` each (inf: not known).
     """
 
     COUNTERS = ("epoch", "epoch_images", "total_images", "total_steps")
 
-    def __init__(self, *, first_epoch: int, last_epoch: int):
-        self.epoch, self.last_epoch = first_epoch, last_epoch
+    def __init__(self, *, first_epoch: int, last_epoch: int, images_per_epoch: float = math.inf):
+        self.epoch, self.last_epoch, self.images_per_epoch = first_epoch, last_epoch, images_per_epoch
         self.epoch_images = self.total_images = self.total_steps = 0
         self._advanced = 0
 
@@ -21,6 +23,15 @@ class Progress:
         """The current epoch, begun or not, and those behind it; `end_epoch` moves on."""
         while self.epoch <= self.last_epoch:
             yield self.epoch
+
+    @property
+    def epoch_done(self) -> bool:
+        """Whether the last step was the last of its epoch."""
+        return self.epoch_images >= self.images_per_epoch
+
+    @property
+    def moment(self) -> str:
+        return f"epoch {self.epoch}, image {self.epoch_images} of it"
 
     def end_epoch(self) -> None:
         self.epoch += 1
@@ -34,12 +45,21 @@ class Progress:
         self._advanced = images
 
     def crossed(self, images: int) -> bool:
-        """Whether the last step reached or passed a multiple of `images`: once each at any batch size."""
+        """Whether the last step reached or passed a multiple of `images`: once each, at any batch size."""
         return self.total_images // images > (self.total_images - self._advanced) // images
 
-    def state_dict(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in self.COUNTERS}
+    def state_dict(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in (*self.COUNTERS, "images_per_epoch")}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, float]) -> str:
+        """Take over the counters; images_per_epoch stays. Returns a line where an epoch had another length.
+
+        An epoch that had already more images than it has now is over.
+        """
         for name in self.COUNTERS:
-            setattr(self, name, state[name])
+            setattr(self, name, int(state[name]))
+        now = self.images_per_epoch
+        then = state.get("images_per_epoch", now)
+        if self.epoch_done:
+            self.end_epoch()
+        return "" if then == now else f"an epoch had {then} images, now {now}: from here on the order differs"

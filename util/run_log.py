@@ -1,8 +1,8 @@
 """What a training says: loss lines, a progress bar, a picture gallery, curves on visdom."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from util.clock import Clock
+from util.console import say
 from util.gallery import Gallery
 from util.images import side_by_side
 from util.loss_files import LossFiles
@@ -90,7 +91,10 @@ class RunLog:
         if self._visdom:
             self._visdom.pictures(pictures, where)
         if save:
-            self._gallery.save(progress.epoch, pictures, where)
+            try:
+                self._gallery.save(progress.epoch, pictures, where)
+            except OSError as error:
+                self.note(f"pictures of epoch {progress.epoch} are not in the gallery: {error.strerror}")
 
     def epoch_end(self, progress: Progress) -> None:
         """To be called before the epoch's number moves on."""
@@ -100,13 +104,13 @@ class RunLog:
 
     def note(self, line: str) -> None:
         """Print a line on stdout, without disturbing the bar."""
-        tqdm.write(line)
-        sys.stdout.flush()
+        say(line)
 
     def close(self) -> None:
         self._bar.close()
         if self._gallery:
-            self._gallery.close()
+            with suppress(OSError):             # the page stays as it was last written
+                self._gallery.close()
         if self._visdom:
             self._visdom.close()
 

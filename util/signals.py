@@ -1,20 +1,27 @@
 """Ctrl-C and a scheduler's signals: finish the step, save, then end."""
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 
-# Ctrl-C, the end of a job's time, and the warning that Slurm can send before it.
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# Ctrl-C, the end of a job's time, the warning that Slurm can send before it, and a terminal that goes away.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class StopSignals:
-    """While entered, the first of these signals is only remembered; a second one ends the program at once."""
+    """While entered, the first of these signals is only remembered; a second one ends the program at once.
+
+    A SIGHUP that is ignored, as under nohup, stays so.
+    """
 
     def __init__(self):
         self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Callable | int | None] = {}
 
     def __enter__(self) -> "StopSignals":
-        self._before = {number: signal.signal(number, self._remember) for number in STOPPING}
+        for number in STOPPING:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -23,7 +30,7 @@ class StopSignals:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        for each in STOPPING:
+        for each in self._before:
             signal.signal(each, signal.SIG_DFL)
 
     @property
