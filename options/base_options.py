@@ -40,7 +40,7 @@ class BaseOptions(ABC):
         self.restore(parser)
         parser.section("data set")
         find_dataset(parser.peek("dataset_mode")).modify_commandline_options(parser, self.is_train)
-
+        self.restore(parser)
         opt = parser.parse_all()
         opt.defaults = {name: parser.get_default(name) for name in vars(opt)}
         opt.typed = parser.typed()

@@ -11,7 +11,8 @@ AT_LEAST_ONE = ("input_nc", "output_nc", "ngf", "ndf", "n_layers_D", "batch_size
                 "max_dataset_size", "display_winsize", "stylegan2_G_num_downsampling", "netF_nc",
                 "num_patches", "epoch_count", "lr_decay_iters", "save_latest_freq", "save_epoch_freq",
                 "print_freq", "display_freq", "update_html_freq", "display_ncols", "num_test")
-AT_LEAST_ZERO = ("num_threads", "n_epochs", "n_epochs_decay", "lambda_GAN", "lambda_NCE", "pool_size", "seed")
+AT_LEAST_ZERO = ("num_threads", "n_epochs", "n_epochs_decay", "lambda_GAN", "lambda_NCE", "pool_size", "seed",
+                 "keep_last")
 ABOVE_ZERO = ("lr", "nce_T", "init_gain")
 BELOW_ONE = ("beta1", "beta2")
 

@@ -5,8 +5,13 @@ import difflib
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from util.errors import UsageError
+
+# What JSON can hold for a flag whose default is of a type.
+SAME_KIND = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -53,6 +58,23 @@ class OptionParser(argparse.ArgumentParser):
     def peek(self, name: str) -> str:
         """The value of one option as far as the flags known so far tell."""
         return getattr(self.parse_known_args()[0], name)
+
+    def stand_in(self, recorded: dict[str, Any], source: Path) -> None:
+        """Let recorded values take the place of the defaults of the flags known so far.
+
+        Names that no flag has are passed over. Raises UsageError for a value that its flag cannot have.
+        """
+        for action in self._actions:
+            if action.dest not in recorded:
+                continue
+            value, default = recorded[action.dest], action.default
+            kinds = SAME_KIND.get(type(default), (str, int))
+            if not (value is None and default is None or isinstance(value, kinds)
+                    and isinstance(value, bool) == (kinds == (bool,))
+                    and (action.choices is None or value in action.choices)):
+                raise UsageError(f"{source} holds {value!r} for --{action.dest}, which cannot be; mend or "
+                                 "remove that file")
+            self.set_defaults(**{action.dest: value})
 
     def parse_all(self) -> Namespace:
         """The last pass: --help works; a flag that nobody knows is an error that names the nearest one."""

@@ -14,10 +14,11 @@ import numpy
 import PIL
 import torch
 
+from util.atomic import atomic_file
 from util.errors import UsageError
 
 FILE = "opt.json"
-NOT_OPTIONS = ("defaults", "typed", "isTrain", "device")
+NOT_OPTIONS = ("defaults", "typed", "isTrain", "device", "changed")
 
 
 def describe(opt: Namespace) -> str:
@@ -56,19 +57,18 @@ def save_options(opt: Namespace, folder: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with atomic_file(path) as stream:
+        stream.write(text.encode("utf-8", "backslashreplace"))
 
 
 def read_options(folder: Path) -> dict[str, Any]:
     """The options that a training recorded in its folder; {} where it recorded none (published weights)."""
     path = folder / FILE
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))["options"]
+        options = dict(json.loads(path.read_text(encoding="utf-8"))["options"])
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read ({error}); mend or remove it, then give the network's "
                          "flags") from error
     return {name: math.inf if value == "inf" else value for name, value in options.items()}

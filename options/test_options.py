@@ -4,7 +4,7 @@ from pathlib import Path
 
 from options.base_options import MODEL, NETWORKS, BaseOptions, count, experiment_name
 from options.parser import OptionParser
-from options.record import read_options
+from options.record import FILE, read_options
 
 
 class TestOptions(BaseOptions):
@@ -28,9 +28,10 @@ class TestOptions(BaseOptions):
     def restore(self, parser: OptionParser) -> None:
         """The options that decide which network is built, from the training's opt.json where there is one."""
         opt, _ = parser.parse_known_args()
-        saved = read_options(Path(opt.checkpoints_dir) / experiment_name(opt))
+        folder = Path(opt.checkpoints_dir) / experiment_name(opt)
+        saved = read_options(folder)
         wanted = parser.names(NETWORKS) | parser.names(MODEL) | {"model", "direction", "crop_size"}
         found = {name: value for name, value in saved.items() if name in wanted}
         if parser.get_default("load_size") == parser.get_default("crop_size") and "crop_size" in found:
             found["load_size"] = found["crop_size"]     # as in training: what G saw were crops of that size
-        parser.set_defaults(**found)
+        parser.stand_in(found, folder / FILE)

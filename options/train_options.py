@@ -1,15 +1,52 @@
 """The flags of train.py."""
 
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
-from options.base_options import BaseOptions
+from options.base_options import NETWORKS, BaseOptions, experiment_name
 from options.parser import OptionParser
+from options.record import FILE, read_options
+from util.errors import UsageError
+
+# Flags that a resumed run does not take over: where it is, where it begins, and what it runs on.
+ITS_OWN = {"name", "suffix", "checkpoints_dir", "continue_train", "pretrained_name", "epoch", "epoch_count",
+           "gpu_ids", "force"}
+# Flags that decide what the networks are and do, besides those under the title NETWORKS.
+BOUND = {"model", "CUT_mode", "netF", "netF_nc", "nce_layers", "direction"}
+NOT_BOUND = {"init_type", "init_gain"}      # of those; they decided the beginning alone
 
 
 class TrainOptions(BaseOptions):
     """Train a model to translate between two sets of pictures."""
 
     is_train = True
+
+    def parse(self, argv: Sequence[str] | None = None) -> Namespace:
+        """As BaseOptions.parse; `changed` is a line on what a resumed run does otherwise than before."""
+        self.recorded: dict[str, Any] = {}
+        opt = super().parse(argv)
+        changed = {name: f"--{name} {before} to {getattr(opt, name)}"
+                   for name, before in self.recorded.items() if getattr(opt, name, before) != before}
+        opt.changed = f"changed on resuming: {', '.join(changed.values())}" if changed else ""
+        refused = [line for name, line in changed.items() if name in self.bound]
+        if refused:
+            raise UsageError(f"--continue_train keeps the networks, but this changes {', '.join(refused)}: "
+                             "leave that out, or begin a run of another --name")
+        return opt
+
+    def restore(self, parser: OptionParser) -> None:
+        """With --continue_train, flags that are not typed are as they were in that run."""
+        opt, _ = parser.parse_known_args()
+        if not opt.continue_train or opt.pretrained_name is not None:
+            return
+        folder = Path(opt.checkpoints_dir) / experiment_name(opt)
+        self.recorded = {n: v for n, v in read_options(folder).items() if n not in ITS_OWN}
+        self.bound = parser.names(NETWORKS) - NOT_BOUND | BOUND
+        parser.stand_in(self.recorded, folder / FILE)
 
     def add_flags(self, parser: OptionParser) -> None:
         add = parser.add_argument
@@ -29,14 +66,22 @@ class TrainOptions(BaseOptions):
 
         parser.section("saving and resuming")
         add("--continue_train", action="store_true",
-            help="go on where the run of this --name stopped: weights, optimizers, schedule, counters")
+            help="go on where the run of this --name stopped: weights, optimizers, schedule, counters, "
+                 "random numbers; flags that are not typed are as they were then")
         add("--pretrained_name", default=None,
             help="with --continue_train: start at epoch 1 from the weights alone of that experiment")
         add("--epoch_count", type=int, default=1, help="number of the first epoch")
         add("--save_latest_freq", type=int, default=5000,
             help="save the latest checkpoint every so many images")
         add("--save_epoch_freq", type=int, default=5, help="keep a checkpoint every so many epochs")
-        add("--save_by_iter", action="store_true", help="keep those of --save_latest_freq too, as iter_<n>")
+        add("--save_by_iter", action="store_true",
+            help="keep those of --save_latest_freq too, as iter_<n>")
+        add("--keep_last", type=int, default=0,
+            help="keep only so many of the numbered checkpoints, the latest ones; 0: all")
+        add("--force", action="store_true",
+            help="take the place of another training that runs under this --name")
+        add("--on_nan", choices=["stop", "skip"], default="stop",
+            help="when a loss is NaN or infinite: stop, the last good state kept; or leave out such updates")
         add("--evaluation_freq", type=int, default=5000,
             help="accepted for old command lines; has no effect yet")
 
