@@ -12,31 +12,52 @@ from argparse import Namespace
 from pathlib import Path
 
 from data import create_loader
+from data.loader import Loader
 from models import create_model
 from models.base_model import BaseModel
 from options.record import describe, save_options
 from options.train_options import TrainOptions
-from util.errors import run_command
+from util.console import say
+from util.errors import DataError, run_command
+from util.memory import explained_out_of_memory
 from util.progress import Progress
 from util.run_log import RunLog
 from util.seed import seed_everything
 from util.signals import StopSignals
+from util.space import describe_space
 from util.training_state import TrainingState
 from util.visdom_log import connect_visdom
+from util.watch import LossWatch
 
 
 def main() -> None:
     opt = TrainOptions().parse()
+    with explained_out_of_memory(opt):
+        run(opt)
+
+
+def run(opt: Namespace) -> None:
     seed_everything(opt.seed)
     loader = create_loader(opt)
     model = create_model(opt)
-    state = TrainingState(Path(opt.checkpoints_dir) / opt.name)
-    progress = Progress(first_epoch=opt.epoch_count, last_epoch=opt.n_epochs + opt.n_epochs_decay)
-    print(describe(opt), model.describe(opt.verbose), sep="\n")
-    print(start(opt, model, state, progress), flush=True)
-    save_options(opt, state.folder)
+    progress = Progress(first_epoch=opt.epoch_count, last_epoch=opt.n_epochs + opt.n_epochs_decay,
+                        images_per_epoch=loader.images_per_epoch)
+    folder = Path(opt.checkpoints_dir) / opt.name
+    with TrainingState(folder, keep_last=opt.keep_last, force=opt.force) as state:
+        print(describe(opt), model.describe(opt.verbose), start(opt, model, state, progress), sep="\n",
+              flush=True)
+        save_options(opt, folder)
+        try:
+            train(opt, loader, model, state, progress)
+        except DataError:
+            state.save("latest", model, progress)
+            raise
 
-    with open_log(opt, progress, loader.images_per_epoch) as log, StopSignals() as stop:
+
+def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState,
+          progress: Progress) -> None:
+    watch = LossWatch(opt.on_nan, model.optimizers.values(), getattr(opt, "lambda_GAN", 1.0))
+    with open_log(opt, progress) as log, StopSignals() as stop:
         for epoch in progress.remaining_epochs():
             model.start_epoch(epoch)
             loader.set_epoch(epoch, skip_images=progress.epoch_images)
@@ -44,19 +65,17 @@ def main() -> None:
                 losses = model.train_step(batch)
                 progress.advance(images=len(batch["A"]))
                 log.step(progress)
+                watch.step(progress, losses)
                 if progress.crossed(opt.print_freq):
-                    log.losses(progress, losses, model.learning_rate())    # the only wait for the device
+                    shown = log.losses(progress, losses, model.learning_rate())     # waits for the device
+                    watch.check(progress, shown, state.last_good)
                 if progress.crossed(opt.display_freq) or progress.crossed(opt.update_html_freq):
                     log.pictures(progress, model.visuals(), save=progress.crossed(opt.update_html_freq))
-                if progress.crossed(opt.save_latest_freq):
-                    state.save("latest", model, progress)
-                    if opt.save_by_iter:
-                        state.save(f"iter_{progress.total_images}", model, progress)
-                if stop.received:
-                    state.save("latest", model, progress)
-                    log.note(f"{stop.received.name}: saved after image {progress.total_images} in "
-                             f"{state.folder}; --continue_train goes on")
-                    sys.exit(stop.exit_code)
+                save = progress.crossed(opt.save_latest_freq)
+                if save and opt.save_by_iter:
+                    state.save(f"iter_{progress.total_images}", model, progress)
+                if (save or stop.received) and not progress.epoch_done:     # else the epoch ends first
+                    save_or_leave(model, state, progress, stop)
 
             model.end_epoch()
             keep = epoch % opt.save_epoch_freq == 0
@@ -66,33 +85,47 @@ def main() -> None:
             progress.end_epoch()
             if keep:
                 state.save(str(epoch), model, progress)
-            if keep or epoch == progress.last_epoch:
-                state.save("latest", model, progress)
+            if keep or save or stop.received or epoch == progress.last_epoch:
+                save_or_leave(model, state, progress, stop)
+
+
+def save_or_leave(model: BaseModel, state: TrainingState, progress: Progress, stop: StopSignals) -> None:
+    """Save the latest state, and end the program where a signal had asked for that."""
+    leaving = stop.received
+    state.save("latest", model, progress)
+    if leaving and progress.epoch <= progress.last_epoch:
+        say(f"{leaving.name}: ends; kept is {state.last_good} in {state.folder}; --continue_train goes on")
+        sys.exit(stop.exit_code)
 
 
 def start(opt: Namespace, model: BaseModel, state: TrainingState, progress: Progress) -> str:
-    """Set model and progress to where the training starts. Returns a line that says so."""
+    """Set model and progress to where the training starts. Returns lines that say so."""
     if opt.pretrained_name is not None:
         folder = Path(opt.checkpoints_dir) / opt.pretrained_name
         model.load_weights(folder, opt.epoch)
-        return f"starts at epoch {progress.epoch} from the weights {opt.epoch} of {folder}"
-    if not opt.continue_train:
-        return f"starts at epoch {progress.epoch} from random weights (seed {opt.seed})"
-    whole = state.restore(opt.epoch, model, progress)
-    if "epoch_count" in opt.typed:
-        progress.epoch, progress.epoch_images = opt.epoch_count, 0
-    elif not whole and opt.epoch.isdecimal():
-        progress.epoch = int(opt.epoch) + 1
-    came = "everything" if whole else "the weights alone (no state was kept with them)"
-    return (f"goes on at epoch {progress.epoch}, image {progress.epoch_images + 1} of it, with {came} "
-            f"from {opt.epoch} in {state.folder}")
+        line = f"starts at epoch {progress.epoch} from the weights {opt.epoch} of {folder}"
+    elif not opt.continue_train:
+        line = f"starts at epoch {progress.epoch} from random weights (seed {opt.seed})"
+    else:
+        found = state.restore(opt.epoch, model, progress)
+        if "epoch_count" in opt.typed:
+            progress.epoch, progress.epoch_images = opt.epoch_count, 0
+        line = (f"goes on at epoch {progress.epoch}, image {progress.epoch_images + 1} of it, with {found} "
+                f"in {state.folder}")
+        if progress.epoch > progress.last_epoch:
+            line += f"\nnothing is left to train: {progress.last_epoch} epochs are done; see --n_epochs"
+    numbered = progress.last_epoch // opt.save_epoch_freq
+    if opt.save_by_iter:
+        numbered += progress.last_epoch * progress.images_per_epoch // opt.save_latest_freq
+    space = describe_space(state.folder, model.state_dict(), min(numbered, opt.keep_last or numbered))
+    return "\n".join(filter(None, [line, opt.changed, state.displaced(), space]))
 
 
-def open_log(opt: Namespace, progress: Progress, images_per_epoch: int) -> RunLog:
+def open_log(opt: Namespace, progress: Progress) -> RunLog:
     visdom = connect_visdom(name=opt.name, server=opt.display_server, port=opt.display_port,
                             env=opt.display_env.replace("{name}", opt.name), display_id=opt.display_id,
                             ncols=opt.display_ncols, winsize=opt.display_winsize)
-    total = (progress.last_epoch - opt.epoch_count + 1) * images_per_epoch
+    total = (progress.last_epoch - opt.epoch_count + 1) * progress.images_per_epoch
     return RunLog(folder=Path(opt.checkpoints_dir) / opt.name, name=opt.name, progress=progress,
                   images_in_total=total, gallery=not opt.no_html, winsize=opt.display_winsize, visdom=visdom)
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from util.errors import RunError, UsageError
+from util.errors import DataError, UsageError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 MODES = {1: "L", 3: "RGB"}  # PIL's name for a picture of that many channels
@@ -101,10 +101,12 @@ class Domain:
             return None
 
     def read_or_next(self, index: int, bad: list[str]) -> tuple[Image.Image, str]:
-        """As `read`, but the next readable picture stands in. Raises RunError after too many bad ones."""
+        """As `read`, but the next readable picture stands in. Raises DataError after too many bad ones."""
         tries = min(tolerated_bad(len(self)) + 1, len(self))
         for offset in range(tries):
             found = self.read((index + offset) % len(self), bad)
             if found:
                 return found
-        raise RunError(f"{tries} pictures in a row cannot be read: {'; '.join(bad[-tries:])}")
+        folder = os.path.dirname(self.paths[index])
+        gone = "" if os.path.isdir(folder) else f"the folder {folder!r} is gone: "
+        raise DataError(f"{gone}{tries} pictures in a row cannot be read: {'; '.join(bad[-tries:])}")

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from data.base_dataset import ORDER, BaseDataset, Position, random_stream
 from data.image_folder import tolerated_bad
-from util.errors import RunError, UsageError
+from util.console import say
+from util.errors import DataError, RunError, UsageError
 
 
 class Loader:
@@ -60,9 +61,7 @@ class Loader:
         translation when none at all could be read.
         """
         delivered = False
-        with _any_number_of_workers():
-            batches = iter(self._batches)
-        for batch in batches:
+        for batch in self._delivered():
             if isinstance(batch, Exception):
                 raise type(batch)(*batch.args)  # the same object would keep this frame and the workers alive
             self._report(batch.pop("bad", []))
@@ -72,14 +71,33 @@ class Loader:
         if self.bad and not self._training and not delivered:
             raise RunError(f"none of the {len(self.bad)} pictures can be read: {_listed(self.bad)}")
 
+    def _delivered(self) -> Iterator[Any]:
+        """What the workers send. Raises DataError when one of them has died."""
+        with _any_number_of_workers():
+            batches = iter(self._batches)
+        if threading.current_thread() is threading.main_thread():
+            # torch's handler would raise the moment a worker dies, in the middle of a step
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, EOFError) as error:
+                dead = [w for w in getattr(batches, "_workers", []) if not w.is_alive()]
+                if not dead:
+                    raise
+                raise DataError(_obituary(dead[0].pid, dead[0].exitcode)) from error
+            yield batch
+
     def _report(self, reasons: list[str]) -> None:
         for reason in reasons:
             if reason not in self.bad:
                 self.bad.append(reason)
-                tqdm.write(f"bad picture: {reason}", file=sys.stderr)
+                say(f"bad picture: {reason}", sys.stderr)
         pictures = sum(map(len, self.dataset.domains.values())) or len(self.dataset)
         if self._training and len(self.bad) > tolerated_bad(pictures):
-            raise RunError(f"{len(self.bad)} of {pictures} pictures cannot be read, repair or remove them: "
+            raise DataError(f"{len(self.bad)} of {pictures} pictures cannot be read, repair or remove them: "
                            f"{_listed(self.bad)}")
 
 
@@ -99,7 +117,8 @@ class _Order:
         order = np.arange(self._items)
         if self._shuffled:
             random_stream(self._seed, self.epoch, 0, ORDER).shuffle(order)
-        for start in range(self.skip_images, self.images, self._batch_size):
+        first = self.skip_images - self.skip_images % self._batch_size
+        for start in range(first, self.images, self._batch_size):
             indices = order[start:min(start + self._batch_size, self.images)].tolist()
             yield [Position(self.epoch, index, start // self._batch_size) for index in indices]
 
@@ -145,6 +164,16 @@ def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
         raise UsageError(f"pictures of {' and '.join(sorted(shapes)[:2])} cannot share a minibatch; use "
                          "--batch_size 1, or a --preprocess that gives one size, such as resize_and_crop")
     return torch.stack(tensors)
+
+
+def _obituary(pid: int, exit_code: int) -> str:
+    """Why a worker that reads pictures ended, and what to do about it."""
+    if exit_code == -signal.SIGBUS:
+        return (f"the data worker {pid} ended for want of shared memory: enlarge /dev/shm (docker run "
+                "--shm-size 2g), or use --num_threads 0")
+    how = f"was killed ({signal.Signals(-exit_code).name})" if exit_code < 0 else f"ended with {exit_code}"
+    return (f"the data worker {pid} {how}, as happens when the machine runs out of memory: use fewer "
+            "--num_threads, or 0")
 
 
 def _listed(reasons: list[str], most: int = 20) -> str:
