@@ -1,58 +1,29 @@
 """CUT and FastCUT: Park et al., Contrastive Learning for Unpaired Image-to-Image Translation, ECCV 2020."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
+from models.cut_flags import add_cut_flags, check_cut_flags, layer_numbers
 from models.losses.patch_nce import patch_nce_loss
-from models.networks import NCE_LAYERS, PROJECTORS
-from util.errors import UsageError
-from util.flags import str2bool
-
-FASTCUT = dict(nce_idt=False, lambda_NCE=10.0, flip_equivariance=True)
-FASTCUT_TRAINING = dict(n_epochs=150, n_epochs_decay=50)
+from models.nce_memory import NCEMemory, Place
+from models.networks import PROJECTORS
 
 
 class CUTModel(AdversarialModel):
     """One generator G, one discriminator D, one projection head F on G's own features."""
 
+    memory: NCEMemory | None = None
+
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
-        parser.add_argument("--CUT_mode", type=cut_mode, default="CUT",
-                            help="CUT or FastCUT, in any letter case")
-        parser.add_argument("--lambda_GAN", type=float, default=1.0, help="weight of the GAN loss of G(X)")
-        parser.add_argument("--lambda_NCE", type=float, default=1.0,
-                            help="weight of the NCE loss of G(X) and X")
-        parser.add_argument("--nce_idt", type=str2bool, nargs="?", const=True, default=True,
-                            help="use the NCE loss on G(Y) and Y too")
-        parser.add_argument("--nce_layers", type=str, default="0,4,8,12,16",
-                            help="numbers of the layers of G whose features the NCE loss compares, separated "
-                                 "by commas; the default depends on --netG")
-        parser.add_argument("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?",
-                            const=True, default=False,
-                            help="take the negatives from all pictures of the minibatch, not only from the "
-                                 "same picture (single-image translation does)")
-        parser.add_argument("--nce_shared_locations", type=str2bool, nargs="?", const=True, default=False,
-                            help="draw one set of patch locations for all pictures of a minibatch, as the "
-                                 "published code did; default: one set a picture (equal at --batch_size 1)")
-        parser.add_argument("--netF", choices=sorted(PROJECTORS), default="mlp_sample",
-                            help="how features become patch embeddings")
-        parser.add_argument("--netF_nc", type=int, default=256, help="width of netF")
-        parser.add_argument("--nce_T", type=float, default=0.07, help="temperature of the NCE loss")
-        parser.add_argument("--num_patches", type=int, default=256, help="patches a layer and picture")
-        parser.add_argument("--flip_equivariance", type=str2bool, nargs="?", const=True, default=False,
-                            help="mirror the input of half the steps, and its features back (FastCUT does)")
-        if is_train:
-            parser.set_defaults(pool_size=0)
-        typed, _ = parser.parse_known_args()
-        if typed.netG in NCE_LAYERS:
-            parser.set_defaults(nce_layers=NCE_LAYERS[typed.netG])
-        if typed.CUT_mode == "FastCUT":
-            parser.set_defaults(**FASTCUT, **(FASTCUT_TRAINING if is_train else {}))
-        return parser
+        return add_cut_flags(parser, is_train)
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
@@ -61,7 +32,7 @@ class CUTModel(AdversarialModel):
             self._build_training(opt)
 
     def _build_training(self, opt: Namespace) -> None:
-        check_cut(opt)
+        check_cut_flags(opt)
         self.layers = self.netG.resolve_layers(layer_numbers(opt.nce_layers))
         channels = self.netG.feature_channels(self.layers, opt.input_nc)
         self.netF = self.add_network("F", PROJECTORS[opt.netF](channels=channels, width=opt.netF_nc))
@@ -70,6 +41,10 @@ class CUTModel(AdversarialModel):
         self.add_optimizer("D", self.netD.parameters())
         if any(True for _ in self.netF.parameters()):
             self.add_optimizer("F", self.netF.parameters())
+        if opt.nce_negatives != "internal":
+            self.memory = NCEMemory(self.netG, self.netF, size=opt.nce_queue_size, momentum=opt.nce_momentum)
+        keyed_by = self.memory or self
+        self.key_G, self.key_F = keyed_by.netG, keyed_by.netF
 
     def translator(self) -> nn.Module:
         return self.netG
@@ -94,7 +69,7 @@ class CUTModel(AdversarialModel):
         self.mirrored = self.opt.flip_equivariance and self.draw_mirrored()
         sources = [self.real_A, self.real_B] if self.opt.nce_idt else [self.real_A]
         inputs = [x.flip(3) for x in sources] if self.mirrored else sources
-        reuse = self.uses_nce and self.repeatable["G"] and not self.mirrored
+        reuse = self.uses_nce and self.repeatable["G"] and not self.mirrored and self.key_G is self.netG
         layers = self.layers if reuse else ()
         passes = [self.netG.forward_with_features(x, layers) for x in self.joined(inputs)]
         outputs = [y for output, _ in passes for y in output.split(len(self.real_A))]
@@ -132,6 +107,8 @@ class CUTModel(AdversarialModel):
     def update_G_and_F(self) -> dict[str, Tensor]:
         losses = self.generator_losses()
         self.step(losses["G"], "G", "F")
+        if self.memory:
+            self.memory.follow(self.netG, self.netF)
         return losses
 
     def generator_losses(self) -> dict[str, Tensor]:
@@ -155,57 +132,53 @@ class CUTModel(AdversarialModel):
         keys = self.keys
         if keys is None:
             with torch.no_grad():
-                keys = [self.netG.encode(x, self.layers) for x in self.passes(self.sources)]
-        losses = [loss for q, k in zip(queries, keys, strict=True) for loss in self.patch_nce(q, k)]
+                keys = [self.key_G.encode(x, self.layers) for x in self.passes(self.sources)]
+        losses = [loss for domain, (q, k) in enumerate(zip(queries, keys, strict=True))
+                  for loss in self.patch_nce(q, k, domain)]
         return [loss * self.opt.lambda_NCE for loss in losses]
 
     def passes(self, pictures: list[Tensor]) -> list[Tensor]:
         """The minibatches in which to encode: apart where G's layers would mix the pictures of one pass."""
         return self.joined(pictures) if self.repeatable["G"] else pictures
 
-    def patch_nce(self, queries: list[Tensor], keys: list[Tensor]) -> list[Tensor]:
-        """queries, keys: [n * B, C_l, H_l, W_l] a layer, of n domains. Returns n means over layers."""
+    def patch_nce(self, queries: list[Tensor], keys: list[Tensor], first: int) -> list[Tensor]:
+        """queries, keys: [n * B, C_l, H_l, W_l] a layer, of n domains. Returns n means over all patches.
+
+        first: number of the first of these domains; 0 is the input's, 1 the target's.
+        """
         opt = self.opt
         keys = [k.detach() for k in keys]
         locations = self.netF.locations(keys, opt.num_patches, shared=opt.nce_shared_locations)
         with torch.no_grad():
-            keys = self.netF(keys, locations)
+            keys = self.key_F(keys, locations)
         queries = self.netF(queries, locations)
         images = len(self.real_A)
-        losses = [[patch_nce_loss(q, k, opt.nce_T,
-                                  minibatch_negatives=opt.nce_includes_all_negatives_from_minibatch).mean()
-                   for q, k in zip(query.split(images), key.split(images), strict=True)]
-                  for query, key in zip(queries, keys, strict=True)]
+        losses = [[self.patch_loss(q, k, (domain, layer)).mean() for domain, (q, k)
+                   in enumerate(zip(query.split(images), key.split(images), strict=True), first)]
+                  for layer, (query, key) in enumerate(zip(queries, keys, strict=True))]
         return [torch.stack(domain).mean() for domain in zip(*losses, strict=True)]
 
+    def patch_loss(self, query: Tensor, key: Tensor, place: Place) -> Tensor:
+        """query, key: [B, S, C] of one domain and layer. Returns [B, S]."""
+        opt = self.opt
+        return patch_nce_loss(query, key, opt.nce_T,
+                              minibatch_negatives=opt.nce_includes_all_negatives_from_minibatch,
+                              internal_negatives=opt.nce_negatives != "external",
+                              negatives=self.memory.exchange(place, key) if self.memory else None)
 
-# ---- flags to networks
+    # ---- checkpoints
 
-def cut_mode(text: str) -> str:
-    """CUT or FastCUT from any letter case."""
-    modes = {"cut": "CUT", "fastcut": "FastCUT"}
-    if text.lower() not in modes:
-        raise UsageError(f"--CUT_mode is {text!r}; choose CUT or FastCUT")
-    return modes[text.lower()]
+    def load_weights(self, folder: Path, label: str) -> None:
+        super().load_weights(folder, label)
+        if self.memory:
+            self.memory.follow(self.netG, self.netF, momentum=0.0)
 
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | ({"nce_memory": self.memory.state_dict()} if self.memory else {})
 
-def layer_numbers(text: str) -> list[int]:
-    """The numbers in "0,4,8"."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--nce_layers is {text!r}; give numbers separated by commas, like 0,4,8") from None
-
-
-def check_cut(opt: Namespace) -> None:
-    """Refuse what the losses cannot be computed for."""
-    if opt.lambda_GAN <= 0 and opt.lambda_NCE <= 0:
-        raise UsageError("--lambda_GAN and --lambda_NCE are both 0: G would learn nothing; raise one of them")
-    if opt.input_nc != opt.output_nc and (opt.lambda_NCE > 0 or opt.nce_idt):
-        raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the NCE "
-                         "loss runs G on its output: use equal numbers (pictures are converted to them), "
-                         "or another --model")
-    alone = opt.batch_size == 1 or not opt.nce_includes_all_negatives_from_minibatch
-    if opt.lambda_NCE > 0 and opt.num_patches == 1 and alone and opt.netF != "reshape":
-        raise UsageError("--num_patches 1 leaves the NCE loss no negatives: raise it, or use "
-                         "--nce_includes_all_negatives_from_minibatch with a --batch_size above 1")
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if self.memory and "nce_memory" not in state:
+            raise ValueError(f"it was saved without --nce_negatives {self.opt.nce_negatives}")
+        super().load_state_dict(state)
+        if self.memory:
+            self.memory.load_state_dict(state["nce_memory"])

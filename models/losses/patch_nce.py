@@ -6,17 +6,25 @@ from torch import Tensor
 
 
 def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *,
-                   minibatch_negatives: bool = False) -> Tensor:
+                   minibatch_negatives: bool = False, internal_negatives: bool = True,
+                   negatives: Tensor | None = None) -> Tensor:
     """Cross entropy of finding, for each query patch, the key patch at the same place.
 
     query, key: [B, S, C], unit length along C; no gradient reaches key. The other S - 1 patches of the same
-    picture are the negatives; with `minibatch_negatives` the other B * S - 1 of all pictures are.
+    picture are the negatives; with `minibatch_negatives` the other B * S - 1 of all pictures are; without
+    `internal_negatives` none of these. negatives: [N, C], unit length, more of them for every query.
     Returns [B, S], in nats. Park et al. 2020, eq. 3.
     """
     batch, patches, channels = query.shape
     key = key.detach()
     if minibatch_negatives:
         query, key = query.reshape(1, -1, channels), key.reshape(1, -1, channels)
-    logits = torch.bmm(query, key.transpose(1, 2)) / temperature   # [B, S, S] or [1, B * S, B * S]
-    target = torch.arange(logits.shape[1], device=logits.device).repeat(logits.shape[0])
+    target = torch.arange(query.shape[1], device=query.device).repeat(query.shape[0])
+    if internal_negatives:
+        logits = torch.bmm(query, key.transpose(1, 2))    # [B, S, S] or [1, B * S, B * S]
+    else:
+        logits, target = (query * key).sum(2, keepdim=True), torch.zeros_like(target)
+    if negatives is not None:
+        logits = torch.cat([logits, query @ negatives.T], 2)
+    logits = logits / temperature
     return F.cross_entropy(logits.flatten(0, 1), target, reduction="none").view(batch, patches)

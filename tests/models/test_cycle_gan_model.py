@@ -1,5 +1,7 @@
 """CycleGAN: its losses against the paper's formulas, order of updates, pools, files, pictures shown."""
 
+import copy
+
 import pytest
 import torch
 
@@ -91,7 +93,7 @@ def test_pools_keep_at_most_their_size_and_go_on_after_a_resume():
         model.train_step(batch_of(1, step))
     assert [len(model.pools[side].images) for side in "AB"] == [2, 2]
     other = build("--pool_size", "2")
-    other.load_state_dict(model.state_dict())
+    other.load_state_dict(copy.deepcopy(model.state_dict()))
     rng = torch.get_rng_state()
     first = [loss.item() for loss in model.train_step(batch_of(1, 4)).values()]
     torch.set_rng_state(rng)

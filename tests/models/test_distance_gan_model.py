@@ -1,5 +1,7 @@
 """DistanceGAN: distances and moments in NumPy, losses and updates in a plain loop, resuming, flags."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -119,7 +121,7 @@ def test_a_resumed_training_knows_moments_pool_and_last_pictures():
     model, other = build(*flags), build(*flags)
     for step in range(3):
         model.train_step(batch_of(1, step))
-    other.load_state_dict(model.state_dict())
+    other.load_state_dict(copy.deepcopy(model.state_dict()))
     rng = torch.get_rng_state()
     first = {name: loss.item() for name, loss in model.train_step(batch_of(1, 4)).items()}
     torch.set_rng_state(rng)

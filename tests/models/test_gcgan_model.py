@@ -1,5 +1,7 @@
 """GcGAN: geometry by hand, losses and order of updates in a plain loop, pools, files, flags."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -89,7 +91,7 @@ def test_pools_feed_both_discriminators_and_go_on_after_a_resume():
         model.train_step(batch_of(1, step))
     assert [len(model.pools[name].images) for name in ("D", "D_gc")] == [1, 1]
     other = build("--pool_size", "1")
-    other.load_state_dict(model.state_dict())
+    other.load_state_dict(copy.deepcopy(model.state_dict()))
     rng = torch.get_rng_state()
     first = [loss.item() for loss in model.train_step(batch_of(1, 4)).values()]
     torch.set_rng_state(rng)

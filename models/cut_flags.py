@@ -1,0 +1,87 @@
+"""The flags of CUT: their defaults for both modes, and what they must not be."""
+
+from argparse import ArgumentParser, Namespace
+
+from models.networks import NCE_LAYERS, PROJECTORS
+from util.errors import UsageError
+from util.flags import str2bool
+
+FASTCUT = dict(nce_idt=False, lambda_NCE=10.0, flip_equivariance=True)
+FASTCUT_TRAINING = dict(n_epochs=150, n_epochs_decay=50)
+
+
+def add_cut_flags(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+    """Add the flags, with the defaults of the --CUT_mode and --netG that were typed."""
+    add = parser.add_argument
+    add("--CUT_mode", type=cut_mode, default="CUT", help="CUT or FastCUT, in any letter case")
+    add("--lambda_GAN", type=float, default=1.0, help="weight of the GAN loss of G(X)")
+    add("--lambda_NCE", type=float, default=1.0, help="weight of the NCE loss of G(X) and X")
+    add("--nce_idt", type=str2bool, nargs="?", const=True, default=True,
+        help="use the NCE loss on G(Y) and Y too")
+    add("--nce_layers", type=str, default="0,4,8,12,16",
+        help="numbers of the layers of G whose features the NCE loss compares, separated by commas; the "
+             "default depends on --netG")
+    add("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?", const=True, default=False,
+        help="take the negatives from all pictures of the minibatch, not only from the same picture "
+             "(single-image translation does)")
+    add("--nce_negatives", choices=["internal", "external", "both"], default="internal",
+        help="negatives from the same picture (internal), from earlier pictures, encoded by slow copies of "
+             "G and F (external), or both")
+    add("--nce_queue_size", type=int, default=16384,
+        help="external negatives kept for a layer of each domain")
+    add("--nce_momentum", type=float, default=0.999,
+        help="part of the slow copies' weights that stays in a step")
+    add("--nce_shared_locations", type=str2bool, nargs="?", const=True, default=False,
+        help="draw one set of patch locations for all pictures of a minibatch, as the published code did; "
+             "default: one set a picture (equal at --batch_size 1)")
+    add("--netF", choices=sorted(PROJECTORS), default="mlp_sample", help="how features become embeddings")
+    add("--netF_nc", type=int, default=256, help="width of netF")
+    add("--nce_T", type=float, default=0.07, help="temperature of the NCE loss")
+    add("--num_patches", type=int, default=256, help="patches a layer and picture")
+    add("--flip_equivariance", type=str2bool, nargs="?", const=True, default=False,
+        help="mirror the input of half the steps, and its features back (FastCUT does)")
+    if is_train:
+        parser.set_defaults(pool_size=0)
+    typed, _ = parser.parse_known_args()
+    if typed.netG in NCE_LAYERS:
+        parser.set_defaults(nce_layers=NCE_LAYERS[typed.netG])
+    if typed.CUT_mode == "FastCUT":
+        parser.set_defaults(**FASTCUT, **(FASTCUT_TRAINING if is_train else {}))
+    return parser
+
+
+def cut_mode(text: str) -> str:
+    """CUT or FastCUT from any letter case."""
+    modes = {"cut": "CUT", "fastcut": "FastCUT"}
+    if text.lower() not in modes:
+        raise UsageError(f"--CUT_mode is {text!r}; choose CUT or FastCUT")
+    return modes[text.lower()]
+
+
+def layer_numbers(text: str) -> list[int]:
+    """The numbers in "0,4,8"."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--nce_layers is {text!r}; give numbers separated by commas, like 0,4,8") from None
+
+
+def check_cut_flags(opt: Namespace) -> None:
+    """Refuse what the losses cannot be computed for."""
+    if opt.lambda_GAN <= 0 and opt.lambda_NCE <= 0:
+        raise UsageError("--lambda_GAN and --lambda_NCE are both 0: G would learn nothing; raise one of them")
+    if opt.input_nc != opt.output_nc and (opt.lambda_NCE > 0 or opt.nce_idt):
+        raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the NCE "
+                         "loss runs G on its output: use equal numbers (pictures are converted to them), "
+                         "or another --model")
+    if opt.nce_negatives == "external" and opt.nce_includes_all_negatives_from_minibatch:
+        raise UsageError("--nce_negatives external excludes --nce_includes_all_negatives_from_minibatch, "
+                         "which asks for negatives of this minibatch: use --nce_negatives both")
+    if opt.nce_queue_size < 1 or not 0 <= opt.nce_momentum < 1:
+        raise UsageError(f"--nce_queue_size is {opt.nce_queue_size} and --nce_momentum {opt.nce_momentum}; "
+                         "use 1 or more, and 0 or more but below 1")
+    alone = opt.batch_size == 1 or not opt.nce_includes_all_negatives_from_minibatch
+    alone = alone and opt.nce_negatives == "internal"
+    if opt.lambda_NCE > 0 and opt.num_patches == 1 and alone and opt.netF != "reshape":
+        raise UsageError("--num_patches 1 leaves the NCE loss no negatives: raise it, or use "
+                         "--nce_includes_all_negatives_from_minibatch with a --batch_size above 1")

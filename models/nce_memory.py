@@ -1,0 +1,49 @@
+"""Negatives from other pictures: queues of earlier keys, made by slow copies of G and F (He et al. 2020)."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Place = tuple[int, int]    # number of the domain (0: input, 1: target) and of the tapped layer
+
+
+class NCEMemory:
+    """A queue for every domain and layer, so that a patch meets earlier patches of its own kind.
+
+    netG, netF: start as exact copies and then follow the networks that learn, by `momentum` a step.
+    size: keys a queue holds; the oldest leave first.
+    """
+
+    def __init__(self, netG: nn.Module, netF: nn.Module, *, size: int, momentum: float):
+        self.netG, self.netF = (copy.deepcopy(net).requires_grad_(False) for net in (netG, netF))
+        self.size, self.momentum = size, momentum
+        self.queues: dict[Place, Tensor] = {}    # [N, C], N up to size
+
+    def exchange(self, place: Place, keys: Tensor) -> Tensor:
+        """The queue as it was, [N, C] (N = 0 at first); the keys [B, S, C] are in it from then on."""
+        keys = keys.detach().flatten(0, 1)
+        earlier = self.queues.get(place, keys[:0])
+        self.queues[place] = torch.cat([earlier, keys])[-self.size:]
+        return earlier
+
+    @torch.no_grad()
+    def follow(self, netG: nn.Module, netF: nn.Module, *, momentum: float | None = None) -> None:
+        """slow = momentum * slow + (1 - momentum) * fast, for every weight; buffers are copied."""
+        weight = 1 - (self.momentum if momentum is None else momentum)
+        for slow, fast in ((self.netG, netG), (self.netF, netF)):
+            for p, q in zip(slow.parameters(), fast.parameters(), strict=True):
+                p.lerp_(q, weight)
+            for p, q in zip(slow.buffers(), fast.buffers(), strict=True):
+                p.copy_(q)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"netG": self.netG.state_dict(), "netF": self.netF.state_dict(), "queues": dict(self.queues)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """A smaller --nce_queue_size keeps the newest keys."""
+        self.netG.load_state_dict(state["netG"])
+        self.netF.load_state_dict(state["netF"])
+        device = next(self.netG.parameters()).device
+        self.queues = {place: keys[-self.size:].to(device) for place, keys in state["queues"].items()}
