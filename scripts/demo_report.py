@@ -1,0 +1,152 @@
+"""Say how far translated pictures are from their ground truth, and show them on one page.
+
+    python scripts/demo_report.py results/quickstart/test_latest
+
+Reads images/real_A, images/fake_B and images/real_B as test.py wrote them, with equal names for input, output
+and ground truth, prints a table and writes report.html into the folder.
+"""
+
+import argparse
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import dominate
+import numpy as np
+from dominate import tags
+from dominate.util import raw
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from util.atomic import atomic_file  # noqa: E402
+from util.errors import UsageError, run_command  # noqa: E402
+from util.html import STYLE  # noqa: E402
+from util.metrics.paired import psnr, ssim  # noqa: E402
+from util.metrics.sliced_wasserstein import patch_distance  # noqa: E402
+
+COLUMNS = {"real_A": "input", "fake_B": "output", "real_B": "ground truth"}  # folder -> what it shows
+EXTRA_STYLE = """
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(29rem, 100%), 1fr)); gap: 1rem; }
+main section { margin: 0; }
+.row { flex-wrap: nowrap; justify-content: space-between; }
+table { border-collapse: collapse; }
+th, td { padding: .3rem 1.5rem .3rem 0; text-align: right; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; }
+thead th { border-bottom: 1px solid var(--line); color: var(--faint); font-weight: 500; }
+"""
+
+
+class Measure(NamedTuple):
+    """One row of the table: a figure of the inputs and of the outputs, each against the ground truth."""
+    name: str
+    before: float
+    after: float
+    better: str
+    digits: int
+
+    def figures(self) -> tuple[str, str]:
+        return f"{self.before:.{self.digits}f}", f"{self.after:.{self.digits}f}"
+
+
+def read_pictures(folder: Path) -> dict[str, np.ndarray]:
+    """File name -> RGB picture [H, W, 3], uint8, sorted by name. Raises UsageError for none."""
+    pictures = {}
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as picture:
+            pictures[path.name] = np.asarray(picture.convert("RGB"))
+    if not pictures:
+        raise UsageError(f"no PNG pictures in {folder}; translate some first: "
+                         "python test.py --dataroot <folder> --name <experiment>")
+    return pictures
+
+
+def measure(sides: dict[str, dict[str, np.ndarray]]) -> list[Measure]:
+    """The table of the pictures of every column of COLUMNS, equally named."""
+    truth = sides["real_B"]
+
+    def distance(side: str) -> float:
+        return patch_distance(sides[side].values(), truth.values())
+
+    def mean(metric: Callable[[np.ndarray, np.ndarray], float], side: str) -> float:
+        return float(np.mean([metric(picture, truth[name]) for name, picture in sides[side].items()]))
+
+    return [Measure("sliced Wasserstein distance x 1000", distance("real_A"), distance("fake_B"), "lower", 1),
+            Measure("PSNR, dB", mean(psnr, "real_A"), mean(psnr, "fake_B"), "higher", 2),
+            Measure("SSIM", mean(ssim, "real_A"), mean(ssim, "fake_B"), "higher", 3)]
+
+
+def check(sides: dict[str, dict[str, np.ndarray]], folder: Path) -> None:
+    """Raises UsageError unless every column has the same names and sizes."""
+    for side in COLUMNS:
+        if odd := sorted(sides[side].keys() ^ sides["real_B"].keys()):
+            raise UsageError(f"{folder}: {odd[0]} is not in both {side} and real_B; the report needs "
+                             "pictures that are paired by name")
+        for name, picture in sides[side].items():
+            if picture.shape != sides["real_B"][name].shape:
+                raise UsageError(f"{folder}: {name} has another size in {side} than in real_B")
+
+
+def as_text(measures: list[Measure]) -> str:
+    """The table in columns for a terminal."""
+    lines = [f"{'distance to the ground truth':<36}{'input':>9}{'output':>9}"]
+    for m in measures:
+        before, after = m.figures()
+        lines.append(f"{m.name:<36}{before:>9}{after:>9}   ({m.better} is better)")
+    return "\n".join(lines)
+
+
+def write_page(path: Path, measures: list[Measure], names: list[str]) -> None:
+    """The table, then a card of input, output and ground truth per name; paths are relative to the page."""
+    page = dominate.document(title=f"CUT: {path.parent.parent.name}")
+    with page.head:
+        tags.meta(charset="utf-8")
+        tags.meta(name="viewport", content="width=device-width, initial-scale=1")
+        tags.style(raw(STYLE + EXTRA_STYLE))
+    with page:
+        with tags.header():
+            tags.h1(f"{path.parent.parent.name}: input, output, ground truth")
+            tags.p(f"{len(names)} pictures that the training has not seen")
+        with tags.section(), tags.table():
+            titles = "to the ground truth", "input", "output", "better is"
+            tags.thead(tags.tr(tags.th(title) for title in titles))
+            with tags.tbody():
+                for m in measures:
+                    tags.tr(tags.td(text) for text in (m.name, *m.figures(), m.better))
+        with tags.main():
+            for name in names:
+                card(name)
+    with atomic_file(path) as stream:
+        stream.write(page.render(pretty=False).encode())
+
+
+def card(name: str) -> None:
+    with tags.section():
+        tags.h2(name)
+        with tags.div(cls="row"):
+            for side, label in COLUMNS.items():
+                with tags.figure():
+                    address = quote(f"images/{side}/{name}")
+                    tags.img(src=address, alt=label, cls="small", width=128, loading="lazy")
+                    tags.figcaption(label)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="folder with images/real_A, fake_B and real_B in it")
+    folder = parser.parse_args().results
+    sides = {side: read_pictures(folder / "images" / side) for side in COLUMNS}
+    check(sides, folder)
+    measures = measure(sides)
+    print(as_text(measures))
+    names = list(sides["real_B"])
+    random.Random(0).shuffle(names)  # neighbours by name often look alike
+    write_page(folder / "report.html", measures, names)
+    print(f"input, output and ground truth: {(folder / 'report.html').resolve()}")
+
+
+if __name__ == "__main__":
+    run_command(main)
