@@ -25,6 +25,9 @@ class AdversarialModel(BaseModel):
             self.objective = OBJECTIVES[opt.gan_mode]
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
+        if self.opt.isTrain:
+            flag = "netD" if name[0] == "D" else "netG"
+            check_crop(self.opt, net, f"--{flag} {getattr(self.opt, flag)}")
         self.repeatable[name] = not any(isinstance(module, NOT_REPEATABLE) for module in net.modules())
         return super().add_network(name, net)
 
@@ -60,6 +63,18 @@ class AdversarialModel(BaseModel):
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+
+def check_crop(opt: Namespace, net: nn.Module, flag: str) -> None:
+    """Raise UsageError where a network that `flag` chose cannot take crops of --crop_size."""
+    if not {"crop", "patch"} & set(opt.preprocess.split("_and_")):
+        return
+    smallest, multiple = getattr(net, "smallest", 1), getattr(net, "size_multiple", 1)
+    if opt.crop_size < smallest:
+        raise UsageError(f"--crop_size {opt.crop_size} is too small for {flag}, which needs {smallest}")
+    if opt.crop_size % multiple:
+        raise UsageError(f"--crop_size {opt.crop_size} does not suit {flag}, which needs a multiple of "
+                         f"{multiple}")
 
 
 def check_weights(opt: Namespace, *names: str) -> None:

@@ -16,6 +16,7 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, *, in_channels: int, width: int, layers: int = 3, norm: str = "instance",
                  antialias: bool = True):
         super().__init__()
+        self.smallest = 3 * 2 ** layers     # pixels a side that leave one score
 
         def halving(c_in: int, c_out: int, first: bool = False) -> list[nn.Module]:
             conv = nn.Conv2d(c_in, c_out, 4, stride=1 if antialias else 2, padding=1,
@@ -59,7 +60,7 @@ class TiledPatchDiscriminator(PatchDiscriminator):
 
     def __init__(self, *, tile: int = 16, layers: int = 2, **sizes):
         super().__init__(layers=layers, **sizes)
-        self.tile = tile
+        self.tile = self.smallest = tile
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(tiles(x, self.tile))

@@ -31,6 +31,7 @@ class ResnetGenerator(TappedGenerator):
     """
 
     size_multiple = 4
+    smallest = 8    # pixels a side: a quarter of it is padded by reflection
 
     def __init__(self, *, in_channels: int, out_channels: int, width: int, blocks: int,
                  norm: str = "instance", dropout: bool = False, antialias: bool = True,
