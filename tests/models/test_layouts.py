@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.cut_model import build_discriminator, build_generator, layer_numbers
+from models.adversarial import build_discriminator, build_generator
 from models.networks import PROJECTORS
 from options.train_options import TrainOptions
 
@@ -20,7 +20,7 @@ def test_keys_and_shapes_are_the_published_ones(flags):
     with torch.device("meta"):      # shapes without 100 MB of weights
         nets = {"G": build_generator(opt), "D": build_discriminator(opt)}
     channels = {0: 3, 4: 128, 8: 256, 12: 256, 16: 256}     # the layers' widths that the paper gives
-    nets["F"] = PROJECTORS[opt.netF](channels=[channels[n] for n in layer_numbers(opt.nce_layers)],
+    nets["F"] = PROJECTORS[opt.netF](channels=[channels[int(n)] for n in opt.nce_layers.split(",")],
                                      width=opt.netF_nc)
     for name, net in nets.items():
         found = {key: "x".join(map(str, value.shape)) for key, value in net.state_dict().items()

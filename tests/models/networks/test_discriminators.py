@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.cut_model import build_discriminator
+from models.adversarial import build_discriminator
 from models.networks import DISCRIMINATORS
 from models.networks.norm import NORMS
 from models.networks.patchgan import PatchDiscriminator, tiles

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.adversarial import build_generator
 from models.base_model import translate
-from models.cut_model import build_generator
 from models.networks import GENERATORS, NCE_LAYERS
 from models.networks.norm import NORMS
 from options.train_options import TrainOptions
