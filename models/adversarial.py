@@ -67,7 +67,12 @@ class AdversarialModel(BaseModel):
 
 def check_crop(opt: Namespace, net: nn.Module, flag: str) -> None:
     """Raise UsageError where a network that `flag` chose cannot take crops of --crop_size."""
-    if not {"crop", "patch"} & set(opt.preprocess.split("_and_")):
+    words = set(opt.preprocess.split("_and_"))
+    if not {"crop", "patch"} & words:
+        size = getattr(net, "input_size", None)
+        if size is not None and not ({"resize", "fixsize"} & words and opt.load_size == size):
+            raise UsageError(f"--preprocess {opt.preprocess} gives pictures of other sizes than --crop_size "
+                             f"{size}, which {flag} needs; use one that crops, such as resize_and_crop")
         return
     smallest, multiple = getattr(net, "smallest", 1), getattr(net, "size_multiple", 1)
     if opt.crop_size < smallest:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.adversarial import check_weights
 from models.cut_model import CUTModel
 from models.losses.gan import r1_penalty
 from models.networks.stylegan2 import StyleGAN2Generator
@@ -96,8 +97,6 @@ class SinCUTModel(CUTModel):
 
 def check_sincut(opt: Namespace) -> None:
     """Refuse weights and intervals that mean nothing."""
-    for name in ("lambda_R1", "lambda_identity"):
-        if not 0 <= getattr(opt, name) < float("inf"):
-            raise UsageError(f"--{name} is {getattr(opt, name)}; it must be 0 or more")
+    check_weights(opt, "lambda_R1", "lambda_identity")
     if opt.R1_every < 1:
         raise UsageError(f"--R1_every is {opt.R1_every}; it must be at least 1")

@@ -134,16 +134,13 @@ class StyleGAN2Discriminator(nn.Module):
                              f"as --netD {self.name} does; use {largest}")
         channels = [discriminator_channels(largest >> i, width) for i in range(halvings + 1)]
         blocks = [ResidualBlock(a, b, halve=True) for a, b in pairwise(channels)]
-        self.crop_size = crop_size
+        self.input_size: int | None = crop_size  # the only one it takes; None: it takes others too
         self.convs = nn.Sequential(ConvLayer(in_channels, channels[0], 1), *blocks)
         self.final_conv = ConvLayer(channels[-1], channels[-1], 3)
         self.final_linear = nn.Sequential(EqualLinear(16 * channels[-1], channels[-1], activate=True),
                                           EqualLinear(channels[-1], 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2:] != (self.crop_size, self.crop_size):
-            raise ValueError(f"--netD {self.name} sees pictures of --crop_size {self.crop_size} only, not "
-                             f"{x.shape[3]}x{x.shape[2]}; choose a --preprocess that crops")
         return self.final_linear(self.final_conv(self.convs(x)).flatten(1))
 
 
@@ -159,6 +156,7 @@ class TileStyleGAN2Discriminator(StyleGAN2Discriminator):
         if tile > crop_size:
             raise ValueError(f"--D_tile_size {tile} is larger than --crop_size {crop_size}; lower it")
         super().__init__(in_channels=in_channels, width=width, crop_size=tile)
+        self.tile, self.input_size = tile, None
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(tiles(x, self.crop_size))
+        return super().forward(tiles(x, self.tile))

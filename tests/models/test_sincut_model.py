@@ -222,6 +222,7 @@ def test_translation_pads_to_the_multiple_and_cuts_back():
     ("--batch_size 1", ["--num_patches 1", "--batch_size"]),
     ("--lambda_R1 -1", ["--lambda_R1 is -1"]),
     ("--lambda_identity nan", ["--lambda_identity"]),
+    ("--preprocess none", ["--preprocess none", "--crop_size 32", "--netD stylegan2"]),
     ("--R1_every 0", ["--R1_every is 0"]),
     ("--crop_size 48", ["--crop_size 48", "use 64"]),
     ("--crop_size 4", ["--crop_size", "--stylegan2_G_num_downsampling"]),
