@@ -137,7 +137,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder with images/real_A, fake_B and real_B in it")
-    folder = parser.parse_args().results
+    parser.add_argument("--sheet", type=Path, help="also write a PNG of 16 pictures and their twins")
+    args = parser.parse_args()
+    folder = args.results
     sides = {side: read_pictures(folder / "images" / side) for side in COLUMNS}
     check(sides, folder)
     measures = measure(sides)
@@ -145,6 +147,12 @@ def main() -> None:
     names = list(sides["real_B"])
     random.Random(0).shuffle(names)  # neighbours by name often look alike
     write_page(folder / "report.html", measures, names)
+    if args.sheet:
+        from util.images import grid, save_picture  # only here: it loads torch, which takes seconds
+
+        shown = names[:16]
+        pictures = [sides[side][name] for side in COLUMNS for name in shown]
+        save_picture(args.sheet, grid(pictures, columns=len(shown)))
     print(f"input, output and ground truth: {(folder / 'report.html').resolve()}")
 
 

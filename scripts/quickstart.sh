@@ -41,7 +41,11 @@ done_with=$checkpoints/quickstart_finished.txt  # the flags of the training that
 if [ "$(cat "$done_with" 2>/dev/null)" = "${training[*]}" ]; then
     echo "$checkpoints: trained already"
 else
-    .venv/bin/python train.py "${training[@]}"
+    command=(train.py "${training[@]}")
+    if [ -e "$checkpoints/latest_state.pth" ] && [ ! -e "$done_with" ]; then
+        command+=(--continue_train)  # the last run was stopped here
+    fi
+    .venv/bin/python "${command[@]}"
     echo "${training[*]}" >"$done_with"
 fi
 

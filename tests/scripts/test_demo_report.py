@@ -12,8 +12,8 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "demo_report.py"
 ODD_NAME = "100% <b>&#'\" é.png"
 
 
-def report(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True)
+def report(folder: Path, *flags: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPT, folder, *flags], capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def test_page_shows_every_picture_and_its_links_work(results):
     assert page.count("<img") == 2 * 3
     assert "images/fake_B/100%25%20%3Cb%3E%26%23%27%22%20%C3%A9.png" in page
     assert page.count("48.13") == 1
+
+
+def test_sheet_has_a_row_for_each_side(results, tmp_path):
+    assert report(results, "--sheet", tmp_path / "sheet.png").returncode == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (2 * 16 + 4, 3 * 16 + 2 * 4)
+        rows = [np.asarray(sheet, dtype=int)[top:top + 16, :16] for top in (0, 20, 40)]
+    assert np.all(rows[1] == rows[2] + 1) and np.all(rows[0] == 255 - rows[2])
 
 
 @pytest.mark.parametrize(("remove", "message"), [
