@@ -1,0 +1,61 @@
+"""Pictures to the features that an exported network finds in them."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from util.errors import UsageError
+from util.metrics.exported import ExportedNetwork
+
+# Pillow's filters: all average over the pixels that a smaller picture covers (anti-aliasing).
+RESIZE_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR,
+                  "box": Image.Resampling.BOX, "lanczos": Image.Resampling.LANCZOS}
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int] | None, resize: str = "bicubic") -> np.ndarray:
+    """uint8 [H, W, C], C 1 or 3, at (width, height) `size`; as it is where that is its size or None."""
+    height, width, channels = pixels.shape
+    if size in (None, (width, height)):
+        return pixels
+    picture = Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels)
+    return np.asarray(picture.resize(size, RESIZE_FILTERS[resize])).reshape(size[1], size[0], channels)
+
+
+def to_unit_tensor(pictures: list[np.ndarray]) -> Tensor:
+    """uint8 [H, W, C] pictures of one size as float32 [B, C, H, W] in [0, 1]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255)
+
+
+def batches(pictures: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    """Up to `size` neighbouring pictures of one shape at a time."""
+    batch: list[np.ndarray] = []
+    for picture in pictures:
+        if batch and (len(batch) == size or picture.shape != batch[0].shape):
+            yield batch
+            batch = []
+        batch.append(picture)
+    if batch:
+        yield batch
+
+
+def extract_features(network: ExportedNetwork, pictures: Iterable[np.ndarray], *, resize: str = "bicubic",
+                     batch_size: int = 32) -> np.ndarray:
+    """Features of every picture, float64 [N, D].
+
+    pictures: uint8 [H, W, C] with the network's channels; resized to its size by the named filter. An output
+    of more than two axes is averaged over the places: [B, D, ...] to [B, D]. Raises UsageError for others.
+    """
+    shown = (resized(picture, network.size, resize) for picture in pictures)
+    found = []
+    for batch in batches(shown, batch_size):
+        output = network(to_unit_tensor(batch))
+        if output.ndim < 2 or len(output) != len(batch):
+            raise UsageError(f"{network.path} gives {list(output.shape)} for {len(batch)} pictures; "
+                             "its first output has to be [batch, features]")
+        found.append(output.double().flatten(2).mean(2) if output.ndim > 2 else output.double())
+    if not found:
+        raise ValueError("there are no pictures to take features of")
+    return torch.cat(found).numpy()
