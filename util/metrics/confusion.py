@@ -1,0 +1,53 @@
+"""How well predicted label maps agree with the true ones: everything from one confusion matrix."""
+
+import numpy as np
+
+IGNORED = 255  # the label of pixels that do not count
+
+
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels of true class i that were taken for class j, int64 [classes, classes].
+
+    truth, predicted: integers of one shape. Pixels whose truth is IGNORED are left out, as in the Cityscapes
+    benchmark. Raises ValueError for shapes that differ and for any other label outside 0 to classes - 1; so
+    every pixel that has a truth has to be given a class.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"label maps of shapes {truth.shape} and {predicted.shape} cannot be compared")
+    counted = truth != IGNORED
+    truth, predicted = truth[counted].astype(np.int64), predicted[counted].astype(np.int64)
+    for name, labels in (("truth", truth), ("prediction", predicted)):
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(f"the {name} has labels from {labels.min()} to {labels.max()}, "
+                             f"outside 0 to {classes - 1}")
+    return np.bincount(truth * classes + predicted, minlength=classes ** 2).reshape(classes, classes)
+
+
+def pixel_accuracy(matrix: np.ndarray) -> float:
+    """Share of pixels with the right class; NaN where none counted."""
+    return float(np.trace(matrix) / matrix.sum()) if matrix.sum() else float("nan")
+
+
+def class_accuracies(matrix: np.ndarray) -> np.ndarray:
+    """For each class the share of its true pixels that were found (recall); NaN for a class without any."""
+    return _shares(np.diag(matrix), matrix.sum(axis=1))
+
+
+def class_ious(matrix: np.ndarray) -> np.ndarray:
+    """For each class intersection over union (Everingham et al. 2010); NaN for one never seen."""
+    return _shares(np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1) - np.diag(matrix))
+
+
+def class_precisions(matrix: np.ndarray) -> np.ndarray:
+    """For each class the share of pixels taken for it that are of it; NaN for a class never predicted."""
+    return _shares(np.diag(matrix), matrix.sum(axis=0))
+
+
+def mean_over_classes(shares: np.ndarray) -> float:
+    """Mean over the classes that have a share; NaN where none has."""
+    known = shares[~np.isnan(shares)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
