@@ -1,8 +1,9 @@
 """The flags that training and translation share, and the passes in which a command line is read."""
 
 from abc import ABC, abstractmethod
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -56,6 +57,15 @@ class BaseOptions(ABC):
 
     def restore(self, parser: OptionParser) -> None:  # noqa: B027 - train.py restores nothing
         """Let what an earlier run recorded stand in for defaults; called as flags become known."""
+
+
+def recorded_folder(parser: OptionParser) -> Path | None:
+    """Where the experiment named so far lies; None while --suffix holds a flag that is yet to be added."""
+    opt, _ = parser.parse_known_args()
+    try:
+        return Path(opt.checkpoints_dir) / experiment_name(opt)
+    except UsageError:
+        return None
 
 
 def add_shared(parser: OptionParser) -> None:
@@ -125,13 +135,15 @@ def experiment_name(opt: Namespace) -> str:
     try:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}" if opt.suffix else opt.name
     except (KeyError, IndexError, ValueError) as error:
-        raise UsageError(f"--suffix is {opt.suffix!r}, but {error} names no option; "
-                         "write it like {netG}") from None
+        raise UsageError(f"--suffix is {opt.suffix!r}, which cannot be filled in ({error}): options stand in it "
+                         "like {netG}") from None
 
 
 def count(text: str) -> float:
     """A number of pictures; inf stands for all."""
-    return float("inf") if text == "inf" else int(text)
+    if text != "inf" and not text.lstrip("-").isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no number of pictures")
+    return float(text) if text == "inf" else int(text)
 
 
 def generator_name(text: str) -> str:

@@ -23,12 +23,14 @@ def check_options(opt: Namespace) -> None:
         if isinstance(value, float) and math.isnan(value):
             raise UsageError(f"--{name} is nan; give a number")
     for names, holds, wish in ((AT_LEAST_ONE, lambda v: v >= 1, "at least 1"),
-                               (AT_LEAST_ZERO, lambda v: v >= 0, "0 or more"),
+                               (AT_LEAST_ZERO, lambda v: 0 <= v < math.inf, "0 or more"),
                                (ABOVE_ZERO, lambda v: 0 < v < math.inf, "a number above 0"),
                                (BELOW_ONE, lambda v: 0 <= v < 1, "at least 0 and below 1")):
         for name in names:
             if hasattr(opt, name) and not holds(getattr(opt, name)):
                 raise UsageError(f"--{name} is {getattr(opt, name)}; it must be {wish}")
+    if opt.seed >= 2 ** 32:
+        raise UsageError(f"--seed is {opt.seed}; it must be below 2^32")
     if opt.random_scale_max < 1:
         raise UsageError(f"--random_scale_max is {opt.random_scale_max}; it must be at least 1")
     check_preprocess(opt.preprocess)

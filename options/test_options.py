@@ -1,8 +1,6 @@
 """The flags of test.py."""
 
-from pathlib import Path
-
-from options.base_options import MODEL, NETWORKS, BaseOptions, count, experiment_name
+from options.base_options import MODEL, NETWORKS, BaseOptions, count, recorded_folder
 from options.parser import OptionParser
 from options.record import FILE, read_options
 
@@ -27,8 +25,9 @@ class TestOptions(BaseOptions):
 
     def restore(self, parser: OptionParser) -> None:
         """The options that decide which network is built, from the training's opt.json where there is one."""
-        opt, _ = parser.parse_known_args()
-        folder = Path(opt.checkpoints_dir) / experiment_name(opt)
+        folder = recorded_folder(parser)
+        if folder is None:
+            return
         saved = read_options(folder)
         wanted = parser.names(NETWORKS) | parser.names(MODEL) | {"model", "direction", "crop_size"}
         found = {name: value for name, value in saved.items() if name in wanted}

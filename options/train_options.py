@@ -2,12 +2,11 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
-from options.base_options import NETWORKS, BaseOptions, experiment_name
+from options.base_options import NETWORKS, BaseOptions, recorded_folder
 from options.parser import OptionParser
 from options.record import FILE, read_options
 from util.errors import UsageError
@@ -41,9 +40,9 @@ class TrainOptions(BaseOptions):
     def restore(self, parser: OptionParser) -> None:
         """With --continue_train, flags that are not typed are as they were in that run."""
         opt, _ = parser.parse_known_args()
-        if not opt.continue_train or opt.pretrained_name is not None:
+        folder = recorded_folder(parser)
+        if not opt.continue_train or opt.pretrained_name is not None or folder is None:
             return
-        folder = Path(opt.checkpoints_dir) / experiment_name(opt)
         self.recorded = {n: v for n, v in read_options(folder).items() if n not in ITS_OWN}
         self.bound = parser.names(NETWORKS) - NOT_BOUND | BOUND
         parser.stand_in(self.recorded, folder / FILE)
