@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.networks.precision import own_dtype
+
 
 class InstanceNorm(nn.Module):
     """Zero mean and unit variance for each picture and channel over its places (Ulyanov et al. 2016).
@@ -17,7 +19,8 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, channels, H, W]. Returns the same shape."""
-        return F.group_norm(x, self.channels)
+        with own_dtype(x):
+            return F.group_norm(x, self.channels)
 
 
 NORMS = {

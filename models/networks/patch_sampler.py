@@ -5,12 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.networks.precision import at_least_float32
+
 # Guards the division by the length of an all-zero feature (paper's implementation).
 EPSILON = 1e-7
 
 
 def unit_length(x: Tensor) -> Tensor:
-    """x / (|x| + 1e-7) along the last dimension."""
+    """x / (|x| + 1e-7) along the last dimension, in float32 at least."""
+    x = at_least_float32(x)
     return x / (x.norm(dim=-1, keepdim=True) + EPSILON)
 
 

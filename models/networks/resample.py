@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.networks.linear import blur_down
+from models.networks.precision import own_dtype
+
 
 def binomial_kernel(taps: int) -> Tensor:
     """[taps, taps]: the outer product of a row of Pascal's triangle with itself, summing to 1."""
@@ -38,7 +41,7 @@ class BlurDownsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W]. Returns [B, C, ceil(H/2), ceil(W/2)]."""
-        return depthwise(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2)
+        return blur_down(x, self.filt)
 
 
 class BlurUpsample(nn.Module):
@@ -54,7 +57,8 @@ class BlurUpsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W]. Returns [B, C, 2H, 2W]."""
-        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        with own_dtype(x):
+            return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Blur(nn.Module):

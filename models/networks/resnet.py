@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from models.networks.linear import ReflectPad
 from models.networks.norm import bias_with, norm_layer
 from models.networks.resample import BlurDownsample, BlurUpsample
 from models.networks.tapped import TappedGenerator
@@ -14,10 +15,13 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, *, norm: str, dropout: bool):
         super().__init__()
-        def conv() -> list[nn.Module]:
-            return [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias_with(norm)),
-                    norm_layer(norm, channels)]
-        self.conv_block = nn.Sequential(*conv(), nn.ReLU(), *([nn.Dropout(0.5)] if dropout else []), *conv())
+
+        def normed_conv() -> list[nn.Module]:
+            return [nn.Conv2d(channels, channels, 3, bias=bias_with(norm)), norm_layer(norm, channels)]
+
+        # ReLU and padding commute; behind the padding, ReLU and convolution keep one tensor for backward.
+        between = [nn.ReLU(), nn.Dropout(0.5), ReflectPad(1)] if dropout else [ReflectPad(1), nn.ReLU()]
+        self.conv_block = nn.Sequential(ReflectPad(1), *normed_conv(), *between, *normed_conv())
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv_block(x)
@@ -42,7 +46,7 @@ class ResnetGenerator(TappedGenerator):
         def normed(channels: int) -> list[nn.Module]:
             return [norm_layer(norm, channels), nn.ReLU()]
 
-        layers = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias), *normed(width)]
+        layers = [ReflectPad(3), nn.Conv2d(in_channels, width, 7, bias=bias), *normed(width)]
         for channels in (width, 2 * width):
             stride = 1 if antialias else 2
             layers += [nn.Conv2d(channels, 2 * channels, 3, stride=stride, padding=1, bias=bias),
@@ -58,7 +62,7 @@ class ResnetGenerator(TappedGenerator):
                 layers.append(nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1,
                                                  output_padding=1, bias=bias))
             layers += normed(channels // 2)
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        layers += [ReflectPad(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def stages(self) -> Sequence[nn.Module]:
