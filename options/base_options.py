@@ -12,8 +12,10 @@ from models import find_model
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.init import INITS
 from models.networks.norm import NORMS
+from models.precision import resolve_precision
 from options.checks import check_options
 from options.parser import OptionParser
+from options.speed import add_speed
 from util.errors import UsageError
 from util.flags import str2bool
 
@@ -35,6 +37,7 @@ class BaseOptions(ABC):
         parser = OptionParser(argv, description=self.__doc__.splitlines()[0])
         add_shared(parser)
         self.add_flags(parser)
+        add_speed(parser, self.is_train)
         self.restore(parser)
         parser.section(MODEL)
         find_model(parser.peek("model")).modify_commandline_options(parser, self.is_train)
@@ -49,6 +52,7 @@ class BaseOptions(ABC):
         opt.name = experiment_name(opt)
         check_options(opt)
         opt.device = resolve_device(opt.gpu_ids)
+        opt.precision = resolve_precision(opt.precision, opt.device)
         return opt
 
     @abstractmethod
@@ -135,8 +139,8 @@ def experiment_name(opt: Namespace) -> str:
     try:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}" if opt.suffix else opt.name
     except (KeyError, IndexError, ValueError) as error:
-        raise UsageError(f"--suffix is {opt.suffix!r}, which cannot be filled in ({error}): options stand in it "
-                         "like {netG}") from None
+        raise UsageError(f"--suffix is {opt.suffix!r}, which cannot be filled in ({error}): options stand in "
+                         "it like {netG}") from None
 
 
 def count(text: str) -> float:

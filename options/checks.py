@@ -10,9 +10,10 @@ from util.errors import UsageError
 AT_LEAST_ONE = ("input_nc", "output_nc", "ngf", "ndf", "n_layers_D", "batch_size", "load_size", "crop_size",
                 "max_dataset_size", "display_winsize", "stylegan2_G_num_downsampling", "netF_nc",
                 "num_patches", "epoch_count", "lr_decay_iters", "save_latest_freq", "save_epoch_freq",
-                "print_freq", "display_freq", "update_html_freq", "display_ncols", "num_test")
+                "print_freq", "display_freq", "update_html_freq", "display_ncols", "num_test",
+                "evaluation_images")
 AT_LEAST_ZERO = ("num_threads", "n_epochs", "n_epochs_decay", "lambda_GAN", "lambda_NCE", "pool_size", "seed",
-                 "keep_last")
+                 "keep_last", "evaluation_freq")
 ABOVE_ZERO = ("lr", "nce_T", "init_gain")
 BELOW_ONE = ("beta1", "beta2")
 
@@ -23,7 +24,7 @@ def check_options(opt: Namespace) -> None:
         if isinstance(value, float) and math.isnan(value):
             raise UsageError(f"--{name} is nan; give a number")
     for names, holds, wish in ((AT_LEAST_ONE, lambda v: v >= 1, "at least 1"),
-                               (AT_LEAST_ZERO, lambda v: 0 <= v < math.inf, "0 or more"),
+                               (AT_LEAST_ZERO, lambda v: 0 <= v < math.inf, "0 or more, and finite"),
                                (ABOVE_ZERO, lambda v: 0 < v < math.inf, "a number above 0"),
                                (BELOW_ONE, lambda v: 0 <= v < 1, "at least 0 and below 1")):
         for name in names:

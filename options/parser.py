@@ -78,7 +78,7 @@ class OptionParser(argparse.ArgumentParser):
 
     def parse_all(self) -> Namespace:
         """The last pass: --help works; a flag that nobody knows is an error that names the nearest one."""
-        self.add_argument("-h", "--help", action="help", help="show this and exit")
+        super().add_argument("-h", "--help", action="help", help="show this and exit")
         opt, unknown = self.parse_known_args()
         if unknown:
             raise UsageError(self._unknown(unknown[0].split("=")[0]))
