@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data import create_loader
 from data.loader import Loader
+from evaluation import Evaluation
 from models import create_model
 from models.base_model import BaseModel
 from options.record import describe, save_options
@@ -57,6 +58,7 @@ def run(opt: Namespace) -> None:
 def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState,
           progress: Progress) -> None:
     watch = LossWatch(opt.on_nan, model.optimizers.values(), getattr(opt, "lambda_GAN", 1.0))
+    evaluation = Evaluation(opt, progress)
     with open_log(opt, progress) as log, StopSignals() as stop:
         for epoch in progress.remaining_epochs():
             model.start_epoch(epoch)
@@ -71,13 +73,15 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
                     watch.check(progress, shown, state.last_good)
                 if progress.crossed(opt.display_freq) or progress.crossed(opt.update_html_freq):
                     log.pictures(progress, model.visuals(), save=progress.crossed(opt.update_html_freq))
+                if evaluation.due(progress):
+                    evaluation.run(model, progress, state)
                 save = progress.crossed(opt.save_latest_freq)
                 if save and opt.save_by_iter:
                     state.save(f"iter_{progress.total_images}", model, progress)
                 if (save or stop.received) and not progress.epoch_done:     # else the epoch ends first
                     save_or_leave(model, state, progress, stop)
 
-            model.end_epoch()
+            model.end_epoch(evaluation.losses(epoch))
             keep = epoch % opt.save_epoch_freq == 0
             if keep or epoch == progress.last_epoch:
                 log.pictures(progress, model.visuals(), save=True)

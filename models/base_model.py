@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,20 @@ class BaseModel(ABC):
             for group in optimizer.param_groups:
                 group["lr"] = opt.lr * factor
 
-    def end_epoch(self) -> None:
-        """Tell the plateau schedule the epoch's mean loss of G."""
-        total, steps = self.epoch_losses.tolist() if self.plateaus else (0.0, 0.0)
-        if steps:
+    def end_epoch(self, figures: Sequence[float] | None = None) -> None:
+        """Tell the plateau schedule the figures of the epoch's evaluations, lower being better.
+
+        None stands for a training without evaluations: it follows the epoch's mean loss of G.
+        """
+        if not self.plateaus:
+            return
+        total, steps = self.epoch_losses.tolist()
+        if figures is None:
+            figures = [total / steps] if steps else []
+        for figure in figures:
             for plateau in self.plateaus:
-                plateau.step(total / steps)
-            self.epoch_losses.zero_()
+                plateau.step(figure)
+        self.epoch_losses.zero_()
 
     def learning_rate(self) -> float:
         return next(iter(self.optimizers.values())).param_groups[0]["lr"]

@@ -6,10 +6,11 @@ from typing import Any
 
 from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
-from options.base_options import NETWORKS, BaseOptions, recorded_folder
+from options.base_options import NETWORKS, BaseOptions, count, recorded_folder
 from options.parser import OptionParser
 from options.record import FILE, read_options
 from util.errors import UsageError
+from util.metrics.table import METRICS
 
 # Flags that a resumed run does not take over: where it is, where it begins, and what it runs on.
 ITS_OWN = {"name", "suffix", "checkpoints_dir", "continue_train", "pretrained_name", "epoch", "epoch_count",
@@ -82,7 +83,14 @@ class TrainOptions(BaseOptions):
         add("--on_nan", choices=["stop", "skip"], default="stop",
             help="when a loss is NaN or infinite: stop, the last good state kept; or leave out such updates")
         add("--evaluation_freq", type=int, default=5000,
-            help="accepted for old command lines; has no effect yet")
+            help="translate and score the test split (testA, testB; or valA, valB) every so many images, "
+                 "where there is one; 0: never")
+        add("--evaluation_metrics", default="swd",
+            help=f"what to score by, joined by commas: {', '.join(METRICS)}; the first one decides which "
+                 "weights are kept as best_net_*.pth, and --lr_policy plateau follows it")
+        add("--evaluation_features", default=None,
+            help="exported network (.pt2, .onnx) whose features fid and kid compare; without it, Inception's")
+        add("--evaluation_images", type=count, default=500, help="pictures a side to score at most")
 
         parser.section("records")
         add("--print_freq", type=int, default=100, help="print the losses every so many images")

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from util.curve import CURVE
 from util.html import ResultsPage
 from util.images import Pixels, save_picture
 
@@ -13,7 +14,7 @@ class Gallery:
     """Pictures `<folder>/images/epoch%03d_<label>.png` and a page of one row per epoch, newest first.
 
     The page shows what is on disk, up to the epoch saved last: a resumed run keeps its earlier rows, and
-    pictures of later epochs, which it will draw again, stay out.
+    pictures of later epochs, which it will draw again, stay out. Above them stands the evaluations' curve.
     """
 
     def __init__(self, folder: Path, title: str, picture_height: int):
@@ -43,6 +44,8 @@ class Gallery:
         last_epoch, labels, subtitle = self._last
         page = ResultsPage(self.folder, self.title, subtitle, picture_height=self.picture_height,
                            refresh_seconds=refresh_seconds)
+        if (self.folder / CURVE).exists():
+            page.add_row("evaluation", [("of the test split", CURVE)])
         order = {label: place for place, label in enumerate(labels)}
         for epoch, found in sorted(self._on_disk().items(), reverse=True):
             if epoch <= last_epoch:

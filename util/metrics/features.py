@@ -24,6 +24,15 @@ def resized(pixels: np.ndarray, size: tuple[int, int] | None, resize: str = "bic
     return np.asarray(picture.resize(size, RESIZE_FILTERS[resize])).reshape(size[1], size[0], channels)
 
 
+def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 [H, W, C], C 1 or 3, as gray (1, ITU-R 601 luma) or colour (3)."""
+    if pixels.shape[-1] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=-1)
+    return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+
+
 def to_unit_tensor(pictures: list[np.ndarray]) -> Tensor:
     """uint8 [H, W, C] pictures of one size as float32 [B, C, H, W] in [0, 1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255)
@@ -45,10 +54,10 @@ def extract_features(network: ExportedNetwork, pictures: Iterable[np.ndarray], *
                      batch_size: int = 32) -> np.ndarray:
     """Features of every picture, float64 [N, D].
 
-    pictures: uint8 [H, W, C] with the network's channels; resized to its size by the named filter. An output
-    of more than two axes is averaged over the places: [B, D, ...] to [B, D]. Raises UsageError for others.
+    pictures: uint8 [H, W, C]; brought to the network's channels, and by the named filter to its size. An
+    output of more than two axes is averaged over the places: [B, D, ...] to [B, D]. Raises UsageError.
     """
-    shown = (resized(picture, network.size, resize) for picture in pictures)
+    shown = (resized(with_channels(p, network.channels), network.size, resize) for p in pictures)
     found = []
     for batch in batches(shown, batch_size):
         output = network(to_unit_tensor(batch))

@@ -4,7 +4,7 @@ Its Inception v3 holds the weights of the first FID (2015-12-05), as pytorch-fid
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from urllib.error import URLError
@@ -16,11 +16,32 @@ from torch.utils.data import Dataset
 
 from util.checkpoint import load_file
 from util.errors import UsageError
+from util.metrics.features import batches, with_channels
 from util.metrics.figures import Figure
 from util.metrics.kernel_distance import subset_size
 
 RESIZE = "bilinear to 299 x 299, no anti-aliasing"  # as TensorFlow 1 did
 FEWEST = 10  # pictures a side, for the ten parts of the Inception score
+
+
+def load_inception(weights: Path | None, device: torch.device,
+                   batch_size: int = 32) -> Callable[[Iterable[np.ndarray]], np.ndarray]:
+    """FID's features [N, 2048] of uint8 [H, W, C] pictures, C 1 or 3. Raises as inception_figures."""
+    _installed()
+    weights = weights or _downloaded()
+    _check(weights)
+    utils = importlib.import_module("torch_fidelity.utils")
+    network = utils.create_feature_extractor("inception-v3-compat", ["2048"], cuda=device.type == "cuda",
+                                             feature_extractor_weights_path=str(weights), verbose=False)
+
+    @torch.inference_mode()
+    def features(pictures: Iterable[np.ndarray]) -> np.ndarray:
+        colour = (with_channels(picture, 3) for picture in pictures)
+        found = [network(torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).to(device))[0].cpu()
+                 for batch in batches(colour, batch_size)]
+        return torch.cat(found).double().numpy()
+
+    return features
 
 
 class PictureSet(Dataset):
