@@ -3,15 +3,16 @@
 # uv does the installing where it is on the PATH (faster); pip does otherwise.
 
 find_python() {  # prints the first Python that is new enough
-    local candidate
-    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.10 python}; do
+    local candidates=(python3 python3.13 python3.12 python3.11 python3.10 python) candidate
+    if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
+    for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
             echo "$candidate"
             return
         fi
     done
-    echo "error: no Python 3.10 or newer (looked for: ${PYTHON:-python3, python3.10 to python3.13, python});" \
-         "install one, or name it: PYTHON=/path/to/python3 bash $0" >&2
+    echo "error: no Python 3.10 or newer (looked for: ${candidates[*]});" \
+         "install one, or name it: PYTHON=/path/to/python3" >&2
     return 1
 }
 
