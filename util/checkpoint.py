@@ -22,13 +22,8 @@ from util.errors import UsageError
 # Wrappers (DataParallel, torch.compile) leave their names before the keys.
 PREFIXES = ("module.", "_orig_mod.")
 
-# Which flags decide a kind of key, {0} being G or D; the first pattern found in a mismatching key speaks.
-HINTS = (
-    (r"^mlp_", "--nce_layers, --netF, --netF_nc, --netG and --ngf"),
-    (r"filt$", "--no_antialias and --no_antialias_up"),
-    (r"running_|num_batches", "--norm{0}"),
-    (r"", "--net{0}, --n{1}f, --norm{0}, --input_nc and --output_nc"),
-)
+# Which flags are the likeliest where two networks differ in the number of keys of a kind, {0} being G or D.
+HINTS = {r"filt$": "--no_antialias, --no_antialias_up, ", r"running_mean$": "--norm{0}, "}
 
 
 def weights_path(folder: Path, label: str, name: str) -> Path:
@@ -153,9 +148,18 @@ def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: 
     if shapes:
         key = shapes[0]
         parts.append(f"{key} is {list(found[key].shape)}, not {list(expected[key].shape)}{_more(shapes, 1)}")
-    key = (missing + extra + shapes)[0]
-    hint = next(flags for pattern, flags in HINTS if re.search(pattern, key))
-    return f"{'; '.join(parts)}; look at {hint.format(name[0], name[0].lower())}"
+    return f"{'; '.join(parts)}; look at {_flags(found, expected, name)}"
+
+
+def _flags(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> str:
+    """What may have been typed otherwise, the likeliest first."""
+    if name == "F":
+        return "--nce_layers, --netF, --netF_nc, --netG and --ngf"
+    counts = [{pattern: len([k for k in keys if re.search(pattern, k)]) for pattern in HINTS}
+              for keys in (found, expected)]
+    likely = "".join(flags for pattern, flags in HINTS.items() if counts[0][pattern] != counts[1][pattern])
+    flags = likely + "--net{0}, --n{1}f, --crop_size, --input_nc and --output_nc"
+    return flags.format(name[0], name[0].lower())
 
 
 def _more(keys: list[str], shown: int = 3) -> str:

@@ -1,0 +1,63 @@
+"""Translated pictures on disk: one file for each, whatever their names."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from util.results import Results
+
+
+def shade(value: float) -> torch.Tensor:
+    return torch.full((1, 3, 4, 6), value)
+
+
+def add(results: Results, *names: str) -> None:
+    """One minibatch whose pictures become lighter and lighter."""
+    first = len(results)
+    pictures = torch.cat([shade(-1 + 2 * (first + i) / 255) for i in range(len(names))])
+    results.add(list(names), {"real_A": pictures, "fake_B": -pictures})
+
+
+def files(folder: Path, label: str = "real_A") -> dict[str, int]:
+    """The gray value of each picture, by its path."""
+    base = folder / "images" / label
+    return {p.relative_to(base).as_posix(): int(np.asarray(Image.open(p))[0, 0, 0])
+            for p in base.rglob("*.png")}
+
+
+def make(tmp_path: Path) -> Results:
+    return Results(tmp_path / "out", "title", "subtitle", picture_height=64)
+
+
+def test_every_picture_keeps_its_name_and_folder(tmp_path):
+    results = make(tmp_path)
+    add(results, "a", "sub/a", "sub/deeper/b c")
+    assert files(tmp_path / "out") == {"a.png": 0, "sub/a.png": 1, "sub/deeper/b c.png": 2}
+    assert files(tmp_path / "out", "fake_B")["a.png"] == 255
+    assert len(results) == 3
+
+
+def test_equal_names_are_told_apart_by_a_number(tmp_path):
+    """a.jpg and a.png lie side by side, and one picture is called what the second would become."""
+    results = make(tmp_path)
+    add(results, "a", "a_2", "a")
+    add(results, "a")
+    assert files(tmp_path / "out") == {"a.png": 0, "a_2.png": 1, "a_3.png": 2, "a_4.png": 3}
+
+
+def test_a_picture_and_a_folder_of_one_name_are_no_trouble(tmp_path):
+    results = make(tmp_path)
+    add(results, "a", "a/a")
+    assert files(tmp_path / "out") == {"a.png": 0, "a/a.png": 1}
+
+
+def test_the_page_links_every_picture_in_a_row(tmp_path):
+    results = make(tmp_path)
+    add(results, "a", "a", "sub/x y")
+    page = results.page.save()
+    links = re.findall(r'<img[^>]* src="([^"]+)"', Path(page).read_text())
+    assert len(links) == 6
+    assert all((Path(page).parent / link.replace("%20", " ")).is_file() for link in links)
