@@ -54,7 +54,7 @@ def _panel(name: str, points: Points) -> str:
                      f'<text x="{LEFT - 6}" y="{down(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
     for x in ticks(0, max(xs)):
         place = f'x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 16}"'
-        parts.append(f'<text {place} text-anchor="middle">{x:g}</text>')
+        parts.append(f'<text {place} text-anchor="middle">{x:,.10g}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">images</text>')
     places = [f"{across(x):.1f},{down(y):.1f}" for x, y in points]
     parts.append(f'<polyline class="line" points="{" ".join(places)}"/>')
