@@ -43,7 +43,7 @@ def main() -> None:
         for batch in first(loader, opt):
             names = [loader.dataset.relative_name(model.input_key, path)
                      for path in batch[f"{model.input_key}_paths"]]
-            results.add(names, model.translations(batch))
+            results.add(names, model.test_step(batch))
             bar.update(len(names))
     page = results.page.save()
     unread = f", {len(loader.bad)} could not be read" if loader.bad else ""

@@ -2,6 +2,7 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.image_folder import EXTENSIONS, MODES, Domain, find_pictures
+from data.image_folder import EXTENSIONS, MODES, Domain, find_pictures, load_picture
+from data.picture_cache import create_cache
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import UsageError
 
@@ -43,6 +45,7 @@ class BaseDataset(Dataset):
         words = check_preprocess(opt.preprocess)
         exact = words == ("none",) and not opt.isTrain  # translating, the model pads and unpads by itself
         self._transform = Transform(words, opt.isTrain and not opt.no_flip, 1 if exact else SIDE_MULTIPLE)
+        self._cache = create_cache(opt) if opt.isTrain and opt.cache != "none" else None
         self._geometry = Geometry(opt.load_size, opt.crop_size, opt.random_scale_max)
 
     @staticmethod
@@ -72,10 +75,12 @@ class BaseDataset(Dataset):
 
         In training past --n_epochs, while the learning rate falls, load_size is crop_size: the whole picture.
         """
-        used = self._geometry
+        return self._transform(image, self._geometry_in(epoch)._replace(**geometry), random)
+
+    def _geometry_in(self, epoch: int) -> Geometry:
         if self.opt.isTrain and epoch > self.opt.n_epochs:
-            used = used._replace(load_size=used.crop_size)
-        return self._transform(image, used._replace(**geometry), random)
+            return self._geometry._replace(load_size=self._geometry.crop_size)
+        return self._geometry
 
     @property
     def input_side(self) -> str:
@@ -127,13 +132,24 @@ class BaseDataset(Dataset):
         """
         item: dict[str, Any] = {}
         bad: list[str] = []
+        geometry = self._geometry_in(epoch)
         for side, number in numbers.items():
-            domain = self.domains[side]
-            found = domain.read_or_next(number, bad) if self.opt.isTrain else domain.read(number, bad)
+            domain, load = self.domains[side], partial(self._load, geometry)
+            found = (domain.read_or_next(number, bad, load) if self.opt.isTrain else
+                     domain.read(number, bad, load))
             if found:
                 image, path = found
-                item[side], item[f"{side}_paths"] = self.transform(image, epoch, random), path
+                item[side] = self._transform.finish(image, geometry, random)
+                item[f"{side}_paths"] = path
         return item | {"bad": bad} if bad else item
+
+    def _load(self, geometry: Geometry, path: str, channels: int) -> Image:
+        """A picture as the words of --preprocess before the first random one leave it. Raises BadPicture."""
+        def make() -> Image:
+            return self._transform.prepare(load_picture(path, channels), geometry)
+        if self._cache is None:
+            return make()
+        return self._cache.get(path, (channels, self._transform.fixed, *geometry[:2]), make)
 
 
 def _contents(folder: str, most: int = 8) -> str:

@@ -1,6 +1,7 @@
 """Find the pictures of a folder, and read one whole or say in one line why that is impossible."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -8,6 +9,7 @@ from PIL import Image
 from util.errors import DataError, UsageError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
+Load = Callable[[str, int], Image.Image]    # path, channels -> the picture; raises BadPicture
 MODES = {1: "L", 3: "RGB"}  # PIL's name for a picture of that many channels
 
 
@@ -92,19 +94,19 @@ class Domain:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, index: int, bad: list[str]) -> tuple[Image.Image, str] | None:
+    def read(self, index: int, bad: list[str], load: Load = load_picture) -> tuple[Image.Image, str] | None:
         """Picture number `index` and its path; None, and the reason added to `bad`, if it is bad."""
         try:
-            return load_picture(self.paths[index], self.channels), self.paths[index]
+            return load(self.paths[index], self.channels), self.paths[index]
         except BadPicture as error:
             bad.append(str(error))
             return None
 
-    def read_or_next(self, index: int, bad: list[str]) -> tuple[Image.Image, str]:
+    def read_or_next(self, index: int, bad: list[str], load: Load = load_picture) -> tuple[Image.Image, str]:
         """As `read`, but the next readable picture stands in. Raises DataError after too many bad ones."""
         tries = min(tolerated_bad(len(self)) + 1, len(self))
         for offset in range(tries):
-            found = self.read((index + offset) % len(self), bad)
+            found = self.read((index + offset) % len(self), bad, load)
             if found:
                 return found
         folder = os.path.dirname(self.paths[index])

@@ -5,6 +5,7 @@ however they were written; then the sides are rounded, the picture is perhaps mi
 """
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -104,6 +105,7 @@ WORDS: dict[str, Callable[[Image, Geometry, np.random.Generator], Image]] = {
     "trim": lambda image, g, random: trim(image, g.crop_size, random),
     "none": lambda image, g, random: image,
 }
+DRAWING = ("zoom", "crop", "patch", "trim")    # the words that draw random numbers
 ALTERNATIVES = (("resize", "fixsize", "scale_width", "scale_shortside"), ("crop", "patch", "trim"))
 
 
@@ -134,7 +136,22 @@ class Transform(NamedTuple):
     multiple: int = SIDE_MULTIPLE  # of the sides; 1 keeps them as they are
 
     def __call__(self, image: Image, geometry: Geometry, random: np.random.Generator) -> Tensor:
-        for word in self.words:
+        return self.finish(self.prepare(image, geometry), geometry, random)
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The words before the first that draws anything: what they make can be kept."""
+        return tuple(takewhile(lambda word: word not in DRAWING, self.words))
+
+    def prepare(self, image: Image, geometry: Geometry) -> Image:
+        """The part that is always the same."""
+        for word in self.fixed:
+            image = WORDS[word](image, geometry, None)
+        return image
+
+    def finish(self, image: Image, geometry: Geometry, random: np.random.Generator) -> Tensor:
+        """The part that is drawn anew each time, and what follows it."""
+        for word in self.words[len(self.fixed):]:
             image = WORDS[word](image, geometry, random)
         image = round_sides(image, self.multiple)
         if self.flip and random.random() < 0.5:

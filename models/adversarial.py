@@ -59,9 +59,10 @@ class AdversarialModel(BaseModel):
         A network without an optimizer has nothing to learn and is passed over.
         """
         optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
-        loss.backward(inputs=[p for o in optimizers for group in o.param_groups for p in group["params"]])
+        learning = [p for o in optimizers for group in o.param_groups for p in group["params"]]
+        self.precision.backward(loss, learning)
         for optimizer in optimizers:
-            optimizer.step()
+            self.precision.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
 
 

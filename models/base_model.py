@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models.networks.init import init_weights
+from models.networks.tapped import TappedGenerator
+from models.precision import Precision
 from models.schedules import SCHEDULES
 from util import checkpoint
 
@@ -35,6 +37,7 @@ class BaseModel(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.plateaus: list[ReduceLROnPlateau] = []
+        self.precision = Precision(opt.precision, opt.device)
         self.epoch_losses = torch.zeros(2, device=self.device)      # of this epoch: sum of G's loss, steps
         self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
 
@@ -54,8 +57,15 @@ class BaseModel(ABC):
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
         """Initialise a network by --init_type and --init_gain, put it on the device, keep it as `name`."""
-        self.networks[name] = init_weights(net, self.opt.init_type, self.opt.init_gain).to(self.device)
-        return self.networks[name]
+        net = init_weights(net, self.opt.init_type, self.opt.init_gain).to(self.device)
+        if self.opt.channels_last:
+            for parameter in net.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if self.opt.isTrain and self.opt.grad_checkpoint and isinstance(net, TappedGenerator):
+            net.use_checkpointing()
+        self.networks[name] = net
+        return net
 
     def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam as the options say; its learning rate follows --lr_policy."""
@@ -70,7 +80,9 @@ class BaseModel(ABC):
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every network. Returns the losses as detached scalars on the device."""
-        losses = {name: loss.detach() for name, loss in self.optimize_parameters(batch).items()}
+        with self.precision.autocast():
+            losses = {name: loss.detach() for name, loss in self.optimize_parameters(batch).items()}
+        self.precision.end_step()
         if self.plateaus:
             self.epoch_losses += torch.stack([losses["G"], torch.ones_like(losses["G"])])
         return losses
@@ -120,7 +132,14 @@ class BaseModel(ABC):
     # ---- translation
 
     def to_device(self, batch: Batch, key: str) -> Tensor:
-        return batch[key].to(self.device, non_blocking=True)
+        images = batch[key].to(self.device, non_blocking=True)
+        return images.contiguous(memory_format=torch.channels_last) if self.opt.channels_last else images
+
+    @torch.inference_mode()
+    def test_step(self, batch: Batch) -> dict[str, Tensor]:
+        """What `translations` makes of a batch, in the number format of --precision; float32 pictures."""
+        with self.precision.autocast():
+            return {label: images.float() for label, images in self.translations(batch).items()}
 
     @torch.no_grad()
     def translations(self, batch: Batch) -> dict[str, Tensor]:
@@ -147,7 +166,8 @@ class BaseModel(ABC):
         """Everything that a training needs to go on: weights, optimizers, plateaus."""
         return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
                 "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
-                "plateaus": [p.state_dict() for p in self.plateaus], "epoch_losses": self.epoch_losses}
+                "plateaus": [p.state_dict() for p in self.plateaus], "epoch_losses": self.epoch_losses,
+                "scaler": self.precision.scaler.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError where the state is of other networks."""
@@ -161,6 +181,7 @@ class BaseModel(ABC):
         for plateau, saved in zip(self.plateaus, state["plateaus"], strict=True):
             plateau.load_state_dict(saved)
         self.epoch_losses.copy_(state["epoch_losses"])
+        self.precision.load_scaler(state.get("scaler"))
 
 
 def translate(net: nn.Module, images: Tensor) -> Tensor:

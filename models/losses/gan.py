@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.losses.float32 import in_float32
+
 
 class Objective(NamedTuple):
     """What D minimises on the scores of real and of generated pictures, and what G minimises."""
@@ -17,25 +19,31 @@ class Objective(NamedTuple):
     penalty_weight: float = 0.0    # of the gradient penalty that belongs to the objective
 
 
+def mean_of(formula: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The mean of a formula over all scores, in float32."""
+    return in_float32(lambda scores: formula(scores).mean())
+
+
 # Goodfellow et al. 2014 with the -log D trick: binary cross entropy with logits, whose target is 1 for G too.
-LOGISTIC = Objective(real=lambda s: F.softplus(-s).mean(), fake=lambda s: F.softplus(s).mean(),
-                     generator=lambda s: F.softplus(-s).mean())
+LOGISTIC = Objective(real=mean_of(lambda s: F.softplus(-s)), fake=mean_of(F.softplus),
+                     generator=mean_of(lambda s: F.softplus(-s)))
 
 OBJECTIVES = {
     # Mao et al. 2017: squared distance to 1 (real) and 0 (generated).
-    "lsgan": Objective(real=lambda s: (s - 1).square().mean(), fake=lambda s: s.square().mean(),
-                       generator=lambda s: (s - 1).square().mean()),
+    "lsgan": Objective(real=mean_of(lambda s: (s - 1).square()), fake=mean_of(torch.square),
+                       generator=mean_of(lambda s: (s - 1).square())),
     "vanilla": LOGISTIC,
     "nonsaturating": LOGISTIC,      # the name that StyleGAN2 gave the same formulas
     # Lim and Ye 2017.
-    "hinge": Objective(real=lambda s: F.relu(1 - s).mean(), fake=lambda s: F.relu(1 + s).mean(),
-                       generator=lambda s: -s.mean()),
+    "hinge": Objective(real=mean_of(lambda s: F.relu(1 - s)), fake=mean_of(lambda s: F.relu(1 + s)),
+                       generator=mean_of(torch.neg)),
     # Gulrajani et al. 2017.
-    "wgangp": Objective(real=lambda s: -s.mean(), fake=lambda s: s.mean(), generator=lambda s: -s.mean(),
+    "wgangp": Objective(real=mean_of(torch.neg), fake=mean_of(lambda s: s), generator=mean_of(torch.neg),
                         penalty_weight=10.0),
 }
 
 
+@in_float32
 def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """E (|grad D(x)| - 1)^2 at random points between real and generated pictures; a scalar.
 
@@ -50,6 +58,7 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
+@in_float32
 def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
     """E |grad D(x)|^2 over the real pictures [B, C, H, W], with D's scores of a picture summed; a scalar.
 

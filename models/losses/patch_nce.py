@@ -4,7 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.losses.float32 import in_float32
 
+
+@in_float32
 def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *,
                    minibatch_negatives: bool = False, internal_negatives: bool = True,
                    negatives: Tensor | None = None) -> Tensor:

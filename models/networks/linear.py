@@ -31,7 +31,7 @@ class LinearMap(torch.autograd.Function):
 
 
 class ReflectPad(nn.Module):
-    """`width` more places on every side, reflected without repeating the edge; sides must be longer than that."""
+    """`width` more places a side, reflected without repeating the edge; sides must be longer than that."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -84,8 +84,8 @@ def blur_down(x: Tensor, kernel: Tensor) -> Tensor:
 def _spread(y: Tensor, dim: int, size: int) -> Tensor:
     """The transpose of blur_down along one dimension, to `size` places there.
 
-    Place 2 i of x counted half in y_i; place 2 i + 1 a quarter in y_i and y_{i + 1}. Reflection counted place 1
-    once more in y_0 and, where the size is odd, the last but one in the last y.
+    Place 2 i of x counted half in y_i; place 2 i + 1 a quarter in y_i and y_{i + 1}. Reflection counted
+    place 1 once more in y_0 and, where the size is odd, the last but one in the last y.
     """
     shape = list(y.shape)
     shape[dim] = size

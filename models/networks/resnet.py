@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from models.networks.linear import ReflectPad
 from models.networks.norm import bias_with, norm_layer
+from models.networks.precision import Tanh
 from models.networks.resample import BlurDownsample, BlurUpsample
 from models.networks.tapped import TappedGenerator
 
@@ -62,7 +63,7 @@ class ResnetGenerator(TappedGenerator):
                 layers.append(nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1,
                                                  output_padding=1, bias=bias))
             layers += normed(channels // 2)
-        layers += [ReflectPad(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        layers += [ReflectPad(3), nn.Conv2d(width, out_channels, 7), Tanh()]
         self.model = nn.Sequential(*layers)
 
     def stages(self) -> Sequence[nn.Module]:

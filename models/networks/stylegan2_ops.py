@@ -24,7 +24,7 @@ class BiasedLeakyReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x + self.bias, SLOPE) * GAIN
+        return F.leaky_relu(x + self.bias.to(x.dtype), SLOPE) * GAIN
 
 
 class EqualConv2d(nn.Module):
@@ -119,7 +119,7 @@ class NoiseInjection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.enabled:
             return x
-        return x + self.weight * torch.randn_like(x[:, :1])
+        return x + self.weight.to(x.dtype) * torch.randn_like(x[:, :1])
 
 
 class UpsamplingLayer(nn.Module):

@@ -4,6 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from models.networks.precision import at_least_float32
+
+SEGMENT = 4    # stages that --grad_checkpoint computes again in one go
 
 
 class TappedGenerator(nn.Module):
@@ -11,9 +16,12 @@ class TappedGenerator(nn.Module):
 
     Layer i is the output of the i-th module of `stages()`; the numbers are those of `--nce_layers`.
     `size_multiple`: both sides of the input must be multiples of it, pixels.
+    `checkpointing`: keep the activations behind every few stages alone, and compute the others again in
+    backward: about a third more time, less than half the memory.
     """
 
     size_multiple: int = 1
+    checkpointing: bool = False
 
     def stages(self) -> Sequence[nn.Module]:
         """The modules that the input passes through, in order."""
@@ -29,24 +37,31 @@ class TappedGenerator(nn.Module):
 
     def forward_with_features(self, x: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """The output, and the activations [B, C_l, H_l, W_l] of `layers`, ascending, from one pass."""
-        features = []
-        for number, stage in enumerate(self.stages()):
-            x = stage(x)
-            if number in layers:
-                features.append(x)
-        return x, features
+        x, features = self._run(x, layers, len(self.stages()))
+        return at_least_float32(x), features
 
     def encode(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """The activations of `layers` alone, ascending; what lies behind the last is not computed."""
-        features = []
-        last = max(layers)
-        for number, stage in enumerate(self.stages()):
-            x = stage(x)
-            if number in layers:
+        return self._run(x, layers, max(layers) + 1)[1]
+
+    def _run(self, x: Tensor, layers: Sequence[int], count: int) -> tuple[Tensor, list[Tensor]]:
+        """What the first `count` stages make of x, and the activations of `layers` among them."""
+        stages = self.stages()
+        ends = {number + 1 for number in layers} | {count}
+        again = self.checkpointing and torch.is_grad_enabled()
+        ends |= set(range(SEGMENT, count, SEGMENT)) if again else set()
+        features, start = [], 0
+        for end in sorted(ends):
+            part = stages[start:end]
+            x = checkpoint(through, part, x, use_reentrant=False) if again else through(part, x)
+            if end - 1 in layers:
                 features.append(x)
-            if number == last:
-                break
-        return features
+            start = end
+        return x, features
+
+    def use_checkpointing(self) -> None:
+        """Trade time for memory in training. Raises ValueError for a network that cannot."""
+        self.checkpointing = True
 
     def resolve_layers(self, layers: Sequence[int]) -> tuple[int, ...]:
         """Layer numbers, sorted. Raises ValueError for one that is doubled or that no layer carries."""
@@ -68,3 +83,10 @@ class TappedGenerator(nn.Module):
         features = self.encode(next(self.parameters()).new_zeros(1, in_channels, side, side), layers)
         self.train(training)
         return [f.shape[1] for f in features]
+
+
+def through(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """x behind the stages, one after the other."""
+    for stage in stages:
+        x = stage(x)
+    return x

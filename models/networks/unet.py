@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.norm import bias_with, norm_layer
+from models.networks.precision import Tanh, at_least_float32
 from models.networks.tapped import TappedGenerator
 
 
@@ -62,15 +63,19 @@ class UnetGenerator(TappedGenerator):
             level = UnetLevel(down, level, up)
         self.model = UnetLevel(
             [nn.Conv2d(in_channels, width, 4, 2, 1, bias=bias)], level,
-            [nn.ReLU(), nn.ConvTranspose2d(2 * width, out_channels, 4, 2, 1), nn.Tanh()], outermost=True)
+            [nn.ReLU(), nn.ConvTranspose2d(2 * width, out_channels, 4, 2, 1), Tanh()], outermost=True)
 
     def layer_count(self) -> int:
         return self.depth + 1
 
+    def use_checkpointing(self) -> None:
+        raise ValueError("--grad_checkpoint does not work with the U-Nets of --netG, whose skip connections "
+                         "keep the activations anyway; choose a resnet, or a smaller --batch_size")
+
     def forward_with_features(self, x: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         features = [x]
         y = self.model(x, features)
-        return y, [features[i] for i in sorted(layers)]
+        return at_least_float32(y), [features[i] for i in sorted(layers)]
 
     def encode(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         last = max(layers)

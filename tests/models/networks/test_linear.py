@@ -1,4 +1,4 @@
-"""Padding and blurring against torch's own operators, and their transposes by the definition <Ax, y> = <x, A'y>."""
+"""Padding and blurring against torch's own operators, values and derivatives."""
 
 import pytest
 import torch

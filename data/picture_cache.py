@@ -1,0 +1,97 @@
+"""Pictures kept as raw pixels, so that each file is decoded and resized once (--cache)."""
+
+import atexit
+import hashlib
+import multiprocessing
+import os
+import shutil
+import struct
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from util.atomic import atomic_file
+
+CACHES = ("none", "ram", "disk")
+MEMORY = Path("/dev/shm")    # files here are memory, on Linux
+HEADER = struct.Struct("<III")    # width, height, channels
+MODES = {1: "L", 3: "RGB"}
+
+
+class PictureCache:
+    """A folder of raw pictures that worker processes share, of at most `limit` bytes.
+
+    What no longer fits is not kept; nothing is dropped for it, since every epoch asks for every picture. A
+    changed file (by time or size) counts as another picture.
+    """
+
+    def __init__(self, folder: Path, limit: float):
+        self.folder, self.limit = folder, limit
+        folder.mkdir(parents=True, exist_ok=True)
+        self._used = multiprocessing.Value("q", sum(path.stat().st_size for path in folder.glob("*.raw")))
+
+    def get(self, path: str, how: tuple, make: Callable[[], Image.Image]) -> Image.Image:
+        """The kept picture, or what `make` makes, kept from then on.
+
+        how: all besides the file that decides what `make` gives. Both have the same pixels.
+        """
+        kept = self._place(path, how)
+        try:
+            data = kept.read_bytes()
+        except FileNotFoundError:
+            image = make()
+            self._keep(kept, image)
+            return image
+        width, height, channels = HEADER.unpack_from(data)
+        pixels = memoryview(data)[HEADER.size:]
+        return Image.frombuffer(MODES[channels], (width, height), pixels, "raw", MODES[channels], 0, 1)
+
+    def _place(self, path: str, how: tuple) -> Path:
+        state = os.stat(path)
+        key = repr((os.path.abspath(path), state.st_mtime_ns, state.st_size, how))
+        return self.folder / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.raw"
+
+    def _keep(self, place: Path, image: Image.Image) -> None:
+        size = HEADER.size + image.width * image.height * len(image.getbands())
+        with self._used.get_lock():
+            if self._used.value + size > self.limit:
+                return
+            self._used.value += size
+        try:
+            with atomic_file(place) as stream:
+                stream.write(HEADER.pack(image.width, image.height, len(image.getbands())))
+                stream.write(image.tobytes())
+        except OSError:    # the disk is full before the limit: go on without keeping more
+            with self._used.get_lock():
+                self._used.value = int(self.limit)
+
+
+def create_cache(opt: Namespace) -> PictureCache:
+    """The cache that --cache asks for, ram or disk. Memory is given back when the process ends."""
+    limit = opt.cache_limit * 1e9
+    if opt.cache == "disk":
+        return PictureCache(Path(opt.cache_dir or os.path.join(opt.checkpoints_dir, "cache")), limit)
+    parent = MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())
+    remove_orphans(parent)
+    folder = parent / f"cut-pictures-{os.getpid()}-{os.urandom(4).hex()}"
+    atexit.register(_remove, folder, os.getpid())
+    return PictureCache(folder, limit)
+
+
+def remove_orphans(parent: Path) -> None:
+    """Give back the memory of processes that were killed before they could."""
+    for folder in parent.glob("cut-pictures-*"):
+        try:
+            os.kill(int(folder.name.split("-")[2]), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue    # another user's, and alive
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:    # not a worker, which inherits what is registered
+        shutil.rmtree(folder, ignore_errors=True)
