@@ -38,8 +38,8 @@ class Reproduce:
                             "RESULTS": str(folder / "r")}
 
     def __call__(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        done = subprocess.run([sys.executable, PROGRAM, *arguments], text=True, capture_output=True, timeout=60,
-                              env=self.environment | environment, cwd=self.folder)
+        done = subprocess.run([sys.executable, PROGRAM, *arguments], text=True, capture_output=True,
+                              timeout=60, env=self.environment | environment, cwd=self.folder)
         return done.returncode, done.stdout, done.stderr
 
     def ran(self) -> list[str]:
@@ -97,8 +97,9 @@ def test_ctrl_c_waits_for_the_training_to_save(reproduce):
     (reproduce.folder / "python").write_text('#!/usr/bin/env bash\n'
                                              'trap \'sleep 0.7; echo saved >>"$LOG"; exit 130\' INT\n'
                                              'echo started >>"$LOG"; while :; do sleep 0.05; done\n')
-    process = subprocess.Popen([sys.executable, PROGRAM, "horse2zebra_cut"], env=reproduce.environment, text=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen([sys.executable, PROGRAM, "horse2zebra_cut"], text=True,
+                               env=reproduce.environment, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, start_new_session=True)
     deadline = time.monotonic() + 30
     while not reproduce.ran():
         assert time.monotonic() < deadline and process.poll() is None

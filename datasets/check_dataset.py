@@ -1,0 +1,137 @@
+"""Look at every picture of a data set before training on it.
+
+    python datasets/check_dataset.py datasets/horse2zebra
+
+Says for each folder (trainA, trainB, testA, ... or the folder itself) how many pictures there are, their
+sizes and kinds, and names those that cannot be read and those that occur more than once: the same pixels,
+whatever the file. A picture in both training and test makes scores too good. Ends with exit code 1 if
+pictures are bad or in both training and test.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from data.image_folder import BadPicture, find_pictures, load_picture  # noqa: E402
+from util.errors import UsageError, run_command  # noqa: E402
+
+SPLITS = ("train", "val", "test")
+SHOWN = 10    # lines of a kind; the rest is counted
+
+
+class Picture(NamedTuple):
+    """What was seen of a file. bad: why it cannot be read, if so; the other fields say nothing then."""
+
+    path: str
+    size: tuple[int, int] = (0, 0)
+    mode: str = ""      # Pillow's: L is gray, RGB is colour, RGBA has transparency, I;16 has 16 bits
+    pixels: str = ""    # hash of size and colours
+    bad: str = ""
+
+
+def look_at(path: str) -> Picture:
+    try:
+        image = load_picture(path, 3)
+        with Image.open(path) as file:
+            mode = file.mode
+    except BadPicture as error:
+        return Picture(path, bad=str(error))
+    digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
+    return Picture(path, image.size, mode, digest)
+
+
+def find_folders(dataroot: Path) -> list[Path]:
+    """trainA, trainB, valA and so on, those there are; else the folder itself. UsageError for no folder."""
+    if not dataroot.is_dir():
+        raise UsageError(f"{str(dataroot)!r} is no folder; give that of a data set")
+    folders = [dataroot / f"{split}{side}" for split in SPLITS for side in "AB"]
+    return [folder for folder in folders if folder.is_dir()] or [dataroot]
+
+
+def doubled(folders: dict[str, list[Picture]]) -> list[list[str]]:
+    """Groups of paths with the same pixels."""
+    groups: dict[str, list[str]] = {}
+    for pictures in folders.values():
+        for picture in pictures:
+            if not picture.bad:
+                groups.setdefault(picture.pixels, []).append(picture.path)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def split_of(path: str, dataroot: Path) -> str:
+    """train, val or test by the folder that the path begins with; '' for another."""
+    first = Path(path).relative_to(dataroot).parts[0]
+    return first[:-1] if first[:-1] in SPLITS else ""
+
+
+def leaks(groups: Sequence[Sequence[str]], dataroot: Path) -> list[Sequence[str]]:
+    """The groups with pictures of training and of another split."""
+    return [group for group in groups
+            if len(splits := {split_of(path, dataroot) for path in group}) > 1 and "train" in splits]
+
+
+def describe(pictures: Sequence[Picture]) -> str:
+    """Number, sizes and kinds of a folder's pictures, in one line."""
+    good = [picture for picture in pictures if not picture.bad]
+    if not good:
+        return f"{len(pictures)} pictures, none of which can be read" if pictures else "no pictures"
+    sizes, modes = Counter(p.size for p in good), Counter(p.mode for p in good)
+    if len(sizes) == 1:
+        shape = "all {} x {}".format(*good[0].size)
+    else:
+        (width, height), count = sizes.most_common(1)[0]
+        areas = [p.size for p in sorted(good, key=lambda p: p.size[0] * p.size[1])]
+        shape = "{} x {} to {} x {}".format(*areas[0], *areas[-1]) + f", mostly {width} x {height} ({count})"
+    kinds = ", ".join(f"{mode} {count}" if len(modes) > 1 else mode for mode, count in modes.most_common())
+    return f"{len(pictures):,} pictures, {shape}, {kinds}"
+
+
+def equation(group: Sequence[str], dataroot: Path) -> str:
+    return " = ".join(str(Path(path).relative_to(dataroot)) for path in group)
+
+
+def report(title: str, lines: Sequence[str]) -> None:
+    if lines:
+        print(f"\n{title}: {len(lines)}")
+        print("\n".join(f"  {line}" for line in lines[:SHOWN]))
+        if len(lines) > SHOWN:
+            print(f"  and {len(lines) - SHOWN} more")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataroot", type=Path, help="folder of the data set")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it to this file")
+    arguments = parser.parse_args()
+    folders = {}
+    with ThreadPoolExecutor() as pool:
+        for folder in find_folders(arguments.dataroot):
+            folders[folder.name] = list(pool.map(look_at, find_pictures(str(folder))))
+            print(f"{folder.name}: {describe(folders[folder.name])}", flush=True)
+    bad = [picture.bad for pictures in folders.values() for picture in pictures if picture.bad]
+    groups = doubled(folders)
+    leaked = leaks(groups, arguments.dataroot)
+    report("cannot be read", bad)
+    report("the same picture in training and test", [equation(g, arguments.dataroot) for g in leaked])
+    others = [equation(group, arguments.dataroot) for group in groups if group not in leaked]
+    report("the same picture more than once", others)
+    if arguments.json:
+        record = {name: [picture._asdict() for picture in pictures] for name, pictures in folders.items()}
+        arguments.json.write_text(json.dumps({"folders": record, "doubled": groups}, indent=1) + "\n")
+    if bad or leaked:
+        sys.exit(1)
+    print("\nno bad pictures, and none in both training and test")
+
+
+if __name__ == "__main__":
+    run_command(main)
