@@ -45,7 +45,7 @@ def main() -> None:
                      for path in batch[f"{model.input_key}_paths"]]
             results.add(names, model.test_step(batch))
             bar.update(len(names))
-    page = results.page.save()
+    page = results.save()
     unread = f", {len(loader.bad)} could not be read" if loader.bad else ""
     print(f"translated {len(results)} of {total} pictures{unread}; {page}")
 

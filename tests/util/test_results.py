@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -35,6 +36,7 @@ def make(tmp_path: Path) -> Results:
 def test_every_picture_keeps_its_name_and_folder(tmp_path):
     results = make(tmp_path)
     add(results, "a", "sub/a", "sub/deeper/b c")
+    results.save()
     assert files(tmp_path / "out") == {"a.png": 0, "sub/a.png": 1, "sub/deeper/b c.png": 2}
     assert files(tmp_path / "out", "fake_B")["a.png"] == 255
     assert len(results) == 3
@@ -45,19 +47,39 @@ def test_equal_names_are_told_apart_by_a_number(tmp_path):
     results = make(tmp_path)
     add(results, "a", "a_2", "a")
     add(results, "a")
+    results.save()
     assert files(tmp_path / "out") == {"a.png": 0, "a_2.png": 1, "a_3.png": 2, "a_4.png": 3}
 
 
 def test_a_picture_and_a_folder_of_one_name_are_no_trouble(tmp_path):
     results = make(tmp_path)
     add(results, "a", "a/a")
+    results.save()
     assert files(tmp_path / "out") == {"a.png": 0, "a/a.png": 1}
 
 
 def test_the_page_links_every_picture_in_a_row(tmp_path):
     results = make(tmp_path)
     add(results, "a", "a", "sub/x y")
-    page = results.page.save()
+    page = results.save()
     links = re.findall(r'<img[^>]* src="([^"]+)"', Path(page).read_text())
     assert len(links) == 6
     assert all((Path(page).parent / link.replace("%20", " ")).is_file() for link in links)
+
+
+def test_more_pictures_than_may_wait(tmp_path):
+    results = make(tmp_path)
+    for i in range(100):
+        add(results, f"{i:03d}")
+    page = results.save()
+    assert files(tmp_path / "out") == {f"{i:03d}.png": i for i in range(100)}
+    assert re.findall(r"<h2>(\d+)</h2>", page.read_text()) == [f"{i:03d}" for i in range(100)]
+
+
+def test_a_picture_that_cannot_be_written_is_no_silent_loss(tmp_path):
+    results = make(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "images").write_text("in the way")
+    add(results, "a")
+    with pytest.raises(OSError):
+        results.save()
