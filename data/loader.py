@@ -7,6 +7,7 @@ import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -196,3 +197,8 @@ def _unchanged(batch: Any) -> Any:
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)  # the workers already share the cores
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+    signal.signal(signal.SIGTERM, _ignore_once)  # as is a scheduler's signal to all; torch's would end it
+
+
+def _ignore_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)

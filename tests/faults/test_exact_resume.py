@@ -1,0 +1,58 @@
+"""Interrupted and resumed, a training ends as if it had never stopped, bit for bit."""
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.faults.table import tally
+from tests.faults.trainings import CUT, SINCUT, Training, assert_equal
+
+EPOCHS = ["--n_epochs", "2", "--n_epochs_decay", "1", "--save_epoch_freq", "2", "--save_latest_freq", "4"]
+MODELS = {
+    "CUT": [*CUT, *EPOCHS],
+    "FastCUT": [*CUT, *EPOCHS, "--CUT_mode", "FastCUT"],
+    "SinCUT": [*SINCUT, *EPOCHS],
+    "CUT with plateau": [*CUT, *EPOCHS, "--lr_policy", "plateau", "--batch_size", "2"],
+}
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Training]:
+    """Trainings by model that ran through, made when first asked for."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One picture a side."""
+    root = tmp_path_factory.mktemp("single")
+    for number, side in enumerate(("trainA", "trainB")):
+        (root / side).mkdir()
+        pixels = np.random.default_rng(number).integers(0, 256, (60, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / side / "picture.png")
+    return root
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("model", MODELS)
+def test_resumed_run_equals_the_undisturbed_one(
+        model: str, workers: str, whole: dict[str, Training], pictures: Path, single: Path,
+        tmp_path: Path) -> None:
+    data = single if model == "SinCUT" else pictures
+    if model not in whole:
+        whole[model] = Training(tmp_path / "whole", data, [*MODELS[model], "--num_threads", "0"])
+        assert whole[model].run().end() == 0
+    training = Training(tmp_path / "cut", data, [*MODELS[model], "--num_threads", workers])
+    steps = whole[model].rows()
+    with tally(f"stopped three times and resumed: {model}"):
+        # in the first epoch, about the end of one, and in the last
+        for number, after in enumerate((steps // 6, steps // 3 - 1, steps - 2)):
+            program = training.start(resume=number > 0)
+            assert program.until(lambda after=after, program=program: training.stepped(program, after))
+            program.signal(signal.SIGTERM)
+            assert program.end() == 143, program.err
+        assert training.run(resume=True).end() == 0
+        assert_equal(training, whole[model])

@@ -1,0 +1,104 @@
+"""Small trainings, and what is to be equal after one was disturbed."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.faults.programs import Program
+
+QUICK = ["--seed", "3", "--print_freq", "1", "--display_id", "0", "--gpu_ids", "-1",
+         "--load_size", "36"]
+CUT = [*QUICK, "--ngf", "4", "--ndf", "4", "--netF_nc", "8", "--netG", "resnet_4blocks",
+       "--crop_size", "32", "--nce_layers", "0,4,8", "--num_patches", "16", "--update_html_freq", "5"]
+SINCUT = [*QUICK, "--model", "sincut", "--netG", "smallstylegan2", "--ngf", "2", "--ndf", "2",
+          "--netF_nc", "8", "--crop_size", "16", "--batch_size", "2", "--crops_per_epoch", "12"]
+# Four epochs of six steps.
+SHORT = [*CUT, "--n_epochs", "2", "--n_epochs_decay", "2", "--save_latest_freq", "4",
+         "--save_epoch_freq", "2", "--num_threads", "0"]
+
+
+class Training:
+    """A training of one name in a folder of its own."""
+
+    def __init__(self, folder: Path, data: Path, flags: list[str], name: str = "run"):
+        """folder: <checkpoints_dir>; data: <dataroot>."""
+        self.folder, self.name, self.data = folder / name, name, data
+        self._checkpoints, self._flags, self._starts = folder, flags, 0
+        self.log_folder = folder        # of what the programs print
+
+    def start(self, *more: str, trap: tuple = (), resume: bool = False) -> Program:
+        """With resume only the place is typed, as the other flags are on record."""
+        flags = ["--continue_train"] if resume else self._flags
+        self._starts += 1
+        where = ["--dataroot", str(self.data), "--checkpoints_dir", str(self._checkpoints),
+                 "--name", self.name]
+        self.log_folder.mkdir(parents=True, exist_ok=True)
+        log = self.log_folder / f"{self.name}_{self._starts}"
+        return Program("train.py", [*where, *flags, *more], log, trap)
+
+    def run(self, *more: str, trap: tuple = (), resume: bool = False) -> Program:
+        program = self.start(*more, trap=trap, resume=resume)
+        program.end()
+        return program
+
+    @property
+    def has_state(self) -> bool:
+        return any((self.folder / f"{label}_state.pth").exists() for label in ("latest", "previous"))
+
+    def rows(self) -> int:
+        """Lines in stats.jsonl, so steps done, with --print_freq 1."""
+        path = self.folder / "stats.jsonl"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
+    def stepped(self, program: Program, rows: int = 0) -> bool:
+        """Whether the program, one of this training's, has done a step, and stats.jsonl has so many rows."""
+        return "(epoch: " in program.out and self.rows() >= rows
+
+    def kept(self) -> dict[str, Any]:
+        """The place that the latest state holds."""
+        return torch.load(self.folder / "latest_state.pth", weights_only=True)["progress"]
+
+
+def assert_equal(one: Training, other: Training) -> None:
+    """Bit for bit: weights, optimizers, random states, counters, losses, gallery; and no rubbish is left."""
+    assert _content(one.folder).keys() == _content(other.folder).keys()
+    for name, content in _content(one.folder).items():
+        assert_same(content, _content(other.folder)[name], name)
+    for training in (one, other):
+        assert not list(training.folder.rglob(".*")) and not (training.folder / "lock.json").exists()
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"stats": (folder / "stats.jsonl").read_text(), "losses": loss_lines(folder)}
+    for path in [*folder.glob("*_net_*.pth"), folder / "latest_state.pth"]:
+        found[path.name] = torch.load(path, weights_only=True)
+    return found | {path.name: path.read_bytes() for path in folder.glob("web/images/*")}
+
+
+def loss_lines(folder: Path) -> list[str]:
+    """The lines of loss_log.txt without the times, and without its headers."""
+    lines = (folder / "loss_log.txt").read_text().splitlines()
+    return [re.sub(r"time: [^)]*\)", ")", line) for line in lines if not line.startswith("=")]
+
+
+def assert_same(one: Any, other: Any, where: str) -> None:
+    if isinstance(one, Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), where
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{where}.{number}")
+    else:
+        assert one == other, where
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]

@@ -1,0 +1,95 @@
+"""What a forked process does to itself before it becomes a training; imported by server.py."""
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+KILL = signal.SIGKILL
+
+
+def kill_in_save(number: int) -> None:
+    """kill -9 just before call `number` (from 1) within saves, of those that make a file whole: the flush to
+    the disk, the renaming, the flush of the folder."""
+    from util.training_state import TrainingState
+    save, calls, saving = TrainingState.save, 0, False
+
+    def trapped(function: Callable) -> Callable:
+        def call(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += saving
+            if calls == number:
+                os.kill(os.getpid(), KILL)
+            return function(*arguments)
+        return call
+
+    def watched(*arguments: Any) -> None:
+        nonlocal saving
+        saving = True
+        save(*arguments)
+        saving = False
+
+    os.fsync, os.replace, TrainingState.save = trapped(os.fsync), trapped(os.replace), watched
+
+
+def kill_at_size(size: int) -> None:
+    """The system kills the process when a file of its grows beyond `size` bytes: in the middle of a write."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def limit_file_size(size: int) -> None:
+    """Files beyond `size` bytes are refused, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def limit_memory(size: int) -> None:
+    """No more than `size` bytes beyond what the process has now."""
+    with open("/proc/self/statm") as stream:
+        now = int(stream.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + size, resource.RLIM_INFINITY))
+
+
+def wait_in_step(step: int) -> None:
+    """One step takes longer than any test waits."""
+    from models.base_model import BaseModel
+    original, steps = BaseModel.train_step, 0
+
+    def waiting(self: BaseModel, batch: Any) -> dict:
+        nonlocal steps
+        steps += 1
+        if steps == step:
+            time.sleep(1000)
+        return original(self, batch)
+
+    BaseModel.train_step = waiting
+
+
+def break_a_step(step: int) -> None:
+    """The NCE loss of one step is NaN."""
+    from models import cut_model
+    original, steps = cut_model.CUTModel.nce_losses, 0
+
+    def broken(self: Any) -> list:
+        nonlocal steps
+        steps += 1
+        return [loss * (float("nan") if steps == step else 1.0) for loss in original(self)]
+
+    cut_model.CUTModel.nce_losses = broken
+
+
+def print_into_a_closed_pipe() -> None:
+    """The reader of stdout leaves once the training begins."""
+    from util.run_log import RunLog
+    enter = RunLog.__enter__
+
+    def entered(self: RunLog) -> RunLog:
+        reader, writer = os.pipe()
+        os.dup2(writer, 1)
+        os.close(writer)
+        os.close(reader)
+        return enter(self)
+
+    RunLog.__enter__ = entered
