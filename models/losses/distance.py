@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from models.losses.float32 import in_float32
 
+
+@in_float32
 def pair_distances(left: Tensor, right: Tensor) -> Tensor:
     """Mean absolute difference of corresponding pictures: [B, C, H, W] twice -> [B].
 
