@@ -23,7 +23,7 @@ from options.base_options import resolve_device  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.metrics.exported import load_exported  # noqa: E402
 from util.metrics.features import RESIZE_FILTERS, extract_features  # noqa: E402
-from util.metrics.figures import Figure, as_table, few_pictures, write_json  # noqa: E402
+from util.metrics.figures import Figure, as_table, few_pictures, results_file, write_json  # noqa: E402
 from util.metrics.frechet import fit_gaussian, frechet_distance  # noqa: E402
 from util.metrics.inception import PictureSet, inception_figures  # noqa: E402
 from util.metrics.kernel_distance import kernel_distance  # noqa: E402
@@ -100,12 +100,6 @@ def warnings(real: PictureFolder, fake: PictureFolder, arguments: argparse.Names
     return [line for line in found if line]
 
 
-def default_output(fake: Path) -> Path | None:
-    """metrics.json of the results that a folder <name>/<phase>_<epoch>/images/<label> belongs to."""
-    folder = fake.resolve()
-    return folder.parent.parent / "metrics.json" if folder.parent.name == "images" else None
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,7 +135,7 @@ def main() -> None:
     print(f"real: {real.describe()}\nfake: {fake.describe()}\nfeatures: {features}\n", flush=True)
     figures, remarks = all_figures(real, fake, arguments), warnings(real, fake, arguments)
     print(as_table(figures), *(f"warning: {line}" for line in remarks), sep="\n")
-    if output := arguments.output or default_output(arguments.fake):
+    if output := arguments.output or results_file(arguments.fake, "metrics.json"):
         record = {"real": str(arguments.real), "fake": str(arguments.fake), "features": features,
                   "figures": {name: figure.as_json() for name, figure in figures.items()},
                   "warnings": remarks, "torch": torch.__version__}

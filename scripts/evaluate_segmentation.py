@@ -29,7 +29,7 @@ from util.errors import UsageError, run_command  # noqa: E402
 from util.metrics import confusion  # noqa: E402
 from util.metrics.exported import load_exported  # noqa: E402
 from util.metrics.features import resized, to_unit_tensor  # noqa: E402
-from util.metrics.figures import columns, write_json  # noqa: E402
+from util.metrics.figures import columns, results_file, write_json  # noqa: E402
 from util.metrics.label_maps import LABEL_SETS, LabelSet, labels_from_colours, labels_from_ids  # noqa: E402
 
 Segmenter = Callable[[Tensor], Tensor]
@@ -169,7 +169,8 @@ def parse() -> argparse.Namespace:
     add("--label_suffix", default="", help="end of the names to use in --labels, such as _gtFine_labelIds")
     add("--fake_suffix", default="", help="end of the names in --fake to leave away, such as _leftImg8bit")
     add("--gpu_ids", default="auto", help="auto: the first GPU, or the CPU; 0: that GPU; -1: CPU")
-    add("--output", type=Path, metavar="FILE", help="JSON to write")
+    add("--output", type=Path, metavar="FILE",
+        help="JSON to write (default: segmentation.json beside the images folder of test.py, else none)")
     return parser.parse_args()
 
 
@@ -184,12 +185,12 @@ def main() -> None:
     print(columns([("class", "% of pixels", "accuracy", "IoU")] + [
         (name, *(f"{value:.1f}" for value in row.values())) for name, row in classes.items()]))
     print("\n" + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    if arguments.output:
+    if output := arguments.output or results_file(arguments.fake, "segmentation.json"):
         record = {"labels": str(arguments.labels), "fake": str(arguments.fake), "pictures": pictures,
                   "segmenter": str(arguments.segmenter), "set": arguments.set, "size": size,
                   "figures": figures, "classes": classes, "confusion": matrix.tolist()}
-        write_json(arguments.output, record)
-        print(f"written to {arguments.output}")
+        write_json(output, record)
+        print(f"written to {output}")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,17 @@ def test_drn_weights_are_loaded_whole_or_refused_by_name(tmp_path, score):
         score(*folders, "--set", "camvid", "--segmenter", tmp_path / "drn.pth")
 
 
+def test_results_of_test_py_get_a_file_of_their_own(tmp_path, monkeypatch, capsys):
+    images = tmp_path / "test_latest" / "images" / "fake_B"
+    write(tmp_path / "labels" / "a.png", [[0, 1]])
+    write(images / "a.png", [[0, 1]])
+    monkeypatch.setattr(sys, "argv", ["evaluate_segmentation.py", "--set", "camvid", "--labels",
+                                      str(tmp_path / "labels"), "--fake", str(images)])
+    evaluate_segmentation.main()
+    path = tmp_path / "test_latest" / "segmentation.json"
+    assert json.loads(path.read_text())["figures"]["pixAcc"] == 100 and str(path) in capsys.readouterr().out
+
+
 def test_scores_become_labels_at_the_size_of_the_truth():
     scores = torch.zeros(1, 3, 2, 2)
     scores[0, 0, :, 0] = scores[0, 2, :, 1] = 1

@@ -56,6 +56,12 @@ def few_pictures(real: int, fake: int) -> str | None:
             "the more so the fewer; compare it with figures of the same counts alone (KID has no such bias)")
 
 
+def results_file(fake: Path, name: str) -> Path | None:
+    """The file beside images/ in the results that a folder <phase>_<epoch>/images/<label> belongs to."""
+    folder = fake.resolve()
+    return folder.parent.parent / name if folder.parent.name == "images" else None
+
+
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """A number that JSON cannot write, such as the infinite PSNR of equal pictures, becomes null."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -92,6 +92,24 @@ def test_files_that_are_no_network_are_named(tmp_path):
             load_exported(path, CPU)
 
 
+def test_onnx_gives_the_same_with_a_free_or_a_fixed_batch(tmp_path):
+    onnx, _ = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    pictures = write_pictures(tmp_path, 6)
+    for batch in ("batch", 4):
+        images, features = (
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, 3, *sides])
+            for name, sides in (("images", (16, 16)), ("features", ())))
+        nodes = [onnx.helper.make_node("GlobalAveragePool", ["images"], ["means"]),
+                 onnx.helper.make_node("Flatten", ["means"], ["features"])]
+        model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "means", [images], [features]),
+                                       opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+        onnx.save(model, tmp_path / "means.onnx")
+        network = load_exported(tmp_path / "means.onnx", CPU)
+        assert (network.batch, network.size) == (None if batch == "batch" else 4, (16, 16))
+        expected = np.stack([moments(picture)[:3] for picture in pictures])
+        assert np.allclose(extract_features(network, pictures), expected, atol=1e-6)
+
+
 def test_onnx_garbage_or_no_onnxruntime_is_said_in_one_line(tmp_path):
     (tmp_path / "network.onnx").write_bytes(b"garbage")
     with pytest.raises(UsageError, match="cannot be read as ONNX|pip install onnxruntime"):
