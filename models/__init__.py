@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from models.base_model import BaseModel
+from util.allocator import keep_freed_memory
 from util.errors import UsageError
 from util.plugins import find_class
 
@@ -17,7 +18,12 @@ def create_model(opt: Namespace) -> BaseModel:
 
     A network's ValueError about a size or a layer number speaks of a flag, so it becomes a UsageError.
     """
+    if opt.device.type == "cpu":
+        keep_freed_memory()
     try:
-        return find_model(opt.model)(opt)
+        model = find_model(opt.model)(opt)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if opt.compile:
+        model.compile()
+    return model

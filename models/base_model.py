@@ -1,5 +1,6 @@
 """What every model is: named networks, their optimizers and schedules, a training step, a translation."""
 
+import time
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from models.compiled import compile_network
 from models.networks.init import init_weights
 from models.networks.tapped import TappedGenerator
 from models.precision import Precision
 from models.schedules import SCHEDULES
 from util import checkpoint
+from util.console import say
 
 Batch = Mapping[str, Any]
 
@@ -37,6 +40,7 @@ class BaseModel(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.plateaus: list[ReduceLROnPlateau] = []
+        self.compiling = False    # until the first step is done
         self.precision = Precision(opt.precision, opt.device)
         self.epoch_losses = torch.zeros(2, device=self.device)      # of this epoch: sum of G's loss, steps
         self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
@@ -76,13 +80,24 @@ class BaseModel(ABC):
             self.plateaus.append(ReduceLROnPlateau(optimizer, factor=0.2, threshold=0.01, patience=5))
         return optimizer
 
+    def compile(self) -> None:
+        """Let torch.compile translate the networks as they are first used."""
+        for name, net in self.networks.items():
+            compile_network(net, name)
+        self.compiling = True
+
     # ---- training
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every network. Returns the losses as detached scalars on the device."""
+        began = time.perf_counter()
         with self.precision.autocast():
             losses = {name: loss.detach() for name, loss in self.optimize_parameters(batch).items()}
         self.precision.end_step()
+        if self.compiling:
+            self.compiling = False
+            float(losses["G"])    # waits for the device
+            say(f"--compile: the first step took {time.perf_counter() - began:.0f} s, compiling included")
         if self.plateaus:
             self.epoch_losses += torch.stack([losses["G"], torch.ones_like(losses["G"])])
         return losses

@@ -43,6 +43,16 @@ OBJECTIVES = {
 }
 
 
+def score_gradient(discriminator: nn.Module, x: Tensor) -> Tensor:
+    """The gradient, shaped like x, of the sum of D's scores; it can be differentiated again.
+
+    Compiled networks cannot be differentiated twice, so D runs as it is here.
+    """
+    with torch.compiler.set_stance("force_eager"):
+        gradient, = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+    return gradient
+
+
 @in_float32
 def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """E (|grad D(x)| - 1)^2 at random points between real and generated pictures; a scalar.
@@ -54,7 +64,7 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
     real, fake = (x[:batch, :, :height, :width].detach() for x in (real, fake))
     mix = torch.rand(batch, 1, 1, 1, device=real.device, dtype=real.dtype)
     between = (mix * real + (1 - mix) * fake).requires_grad_()
-    gradient, = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
+    gradient = score_gradient(discriminator, between)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
@@ -65,7 +75,7 @@ def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
     To be weighted by half of R1's gamma. Mescheder et al. 2018, eq. 9.
     """
     real = real.detach().requires_grad_()
-    gradient, = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    gradient = score_gradient(discriminator, real)
     return gradient.square().sum((1, 2, 3)).mean()
 
 

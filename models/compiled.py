@@ -1,0 +1,39 @@
+"""Networks through torch.compile (--compile), or as they are where that fails."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.networks.tapped import TappedGenerator
+from util.console import say
+
+
+class Compiled:
+    """A network's method, compiled when it is first called, and the plain one from the first failure on."""
+
+    def __init__(self, method: Callable[..., Any], name: str):
+        self._plain, self._name = method, name
+        self._compiled: Callable[..., Any] | None = None
+        self._failed = False
+
+    def __call__(self, *args: Any) -> Any:
+        if self._failed:
+            return self._plain(*args)
+        if self._compiled is None:
+            self._compiled = torch.compile(self._plain)
+        try:
+            return self._compiled(*args)
+        except Exception as error:    # of the compiler, or the method's own: then it comes again below
+            self._failed = True
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            say(f"--compile: {self._name} runs uncompiled, torch.compile failed ({reason})")
+            return self._plain(*args)
+
+
+def compile_network(net: nn.Module, name: str) -> None:
+    """Let the network's passes be compiled; its modules, parameters and checkpoint keys stay as they are."""
+    methods = ("forward_with_features", "encode") if isinstance(net, TappedGenerator) else ("forward",)
+    for method in methods:
+        setattr(net, method, Compiled(getattr(net, method), f"net{name}"))

@@ -1,0 +1,67 @@
+"""--compile: the same numbers and checkpoint keys, and a training that goes on where compiling fails."""
+
+import pytest
+import torch
+from torch import nn
+
+from models import create_model
+from models.compiled import Compiled
+from options.train_options import TrainOptions
+
+SMALL = "--dataroot x --gpu_ids -1 --netG resnet_4blocks --ngf 4 --ndf 4 --crop_size 24 --load_size 24"
+
+
+def model(flags: str = ""):
+    torch.manual_seed(0)
+    return create_model(TrainOptions().parse([*SMALL.split(), *flags.split()]))
+
+
+@pytest.fixture
+def eager_backend(monkeypatch):
+    """torch.compile that traces but leaves out the slow compiler behind it."""
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda method: compiler(method, backend="aot_eager"))
+
+
+@pytest.mark.parametrize("flags", ["", "--gan_mode wgangp", "--grad_checkpoint --precision bf16"])
+def test_same_losses_and_keys(eager_backend, capsys, flags):
+    images = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    plain, compiled = model(flags), model(f"{flags} --compile")
+    assert {name: list(net.state_dict()) for name, net in plain.networks.items()} == {
+        name: list(net.state_dict()) for name, net in compiled.networks.items()}
+    losses = []
+    for net in (plain, compiled):
+        torch.manual_seed(0)
+        losses.append(net.train_step({"A": images, "B": images.flip(2)}))
+    for name, value in losses[0].items():
+        assert float(losses[1][name]) == pytest.approx(float(value), rel=1e-3, abs=1e-3), name
+    said = capsys.readouterr().out
+    assert "--compile: the first step took" in said and "failed" not in said
+
+
+def test_failing_compiler_costs_one_line(monkeypatch, capsys):
+    def fails(method):
+        def compiled(*args):
+            raise RuntimeError("no compiler here\nand more")
+        return compiled
+    monkeypatch.setattr(torch, "compile", fails)
+    double = Compiled(lambda x: 2 * x, "netG")
+    assert [double(3), double(4)] == [6, 8]
+    line = "--compile: netG runs uncompiled, torch.compile failed (no compiler here)\n"
+    assert capsys.readouterr().out == line
+
+
+def test_an_error_of_the_network_itself_comes_through(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda method: method)
+    with pytest.raises(RuntimeError):
+        Compiled(nn.Linear(2, 2), "netF")(torch.zeros(1, 3))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("flags", ["", "--model cycle_gan", "--gan_mode wgangp", "--channels_last"])
+def test_compiles_on_a_gpu(flags, capsys):
+    net = create_model(TrainOptions().parse([*SMALL.replace("-1", "0").split(), *flags.split(), "--compile"]))
+    for _ in range(3):
+        losses = net.train_step({side: torch.rand(1, 3, 24, 24) * 2 - 1 for side in "AB"})
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert "failed" not in capsys.readouterr().out
