@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.exported import exported, write_pictures
@@ -222,6 +223,26 @@ def test_two_steps_of_every_experiment(script, python, pictures, tmp_path, capfd
     else:
         figures = json.loads((folder / "metrics.json").read_text())["figures"]
         assert figures["Frechet distance"]["value"] >= 0
+
+
+class Road(torch.nn.Module):
+    """photos: [B, 3, H, W]. Returns scores [B, 19, H, W] by which all is road, Cityscapes' first class."""
+
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        one = torch.ones_like(photos[:, :1])
+        return torch.cat([one, torch.zeros_like(one).expand(-1, 18, -1, -1)], dim=1)
+
+
+def test_cityscapes_photos_are_segmented(python, pictures, tmp_path, capfd):
+    folders = environment(tmp_path, pictures) | {"SEGMENTER": str(exported(Road))}
+    assert python.bash("cityscapes_fastcut", *TINY, *TINY_CUT, **folders) == 0
+    output = tmp_path / "r" / "cityscapes_fastcut" / "test_latest" / "segmentation.json"
+    figures = json.loads(output.read_text())["figures"]
+    # Of 16 rows, 4 to 7 are sky and the rest is road.
+    assert figures["pixAcc"] == pytest.approx(100 * (12 + 11 + 10 + 9) / 64, abs=1)
+    assert figures["classAcc"] == pytest.approx(50)
+    assert python.bash("cityscapes_fastcut", *TINY, *TINY_CUT, **folders) == 0
+    assert len(python.ran) == 4 and "segmentation.json: evaluated already" in capfd.readouterr().out
 
 
 def test_a_second_run_skips_what_is_done_and_refuses_other_flags(python, pictures, tmp_path, capfd):
