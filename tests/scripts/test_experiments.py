@@ -261,12 +261,14 @@ def test_an_interrupted_training_goes_on(python, pictures, tmp_path):
     flags = [*TINY, *TINY_CUT]
     folder = tmp_path / "c" / "horse2zebra_cut"
     assert python.bash("horse2zebra_cut", *flags, **folders) == 0
-    (folder / "finished.txt").unlink()                          # as if it had been killed before its end
+    (folder / "finished.txt").unlink()        # as if it had been killed behind its last save
+    assert python.bash("horse2zebra_cut", *flags, **folders) == 0
+    (folder / "finished.txt").unlink()        # and now before its end
     longer = [*flags, "--n_epochs_decay", "1", "--save_epoch_freq", "1"]
     assert python.bash("horse2zebra_cut", *longer, **folders) == 0
-    assert python.ran[3][-1] == "--continue_train"
+    assert [argv[-1] for argv in python.ran if argv[0] == "train.py"][1:] == ["--continue_train"] * 2
     assert [path.name for path in folder.glob("[0-9]*_net_G.pth")] == ["2_net_G.pth"]     # not 1 again
-    assert len(python.ran) == 6                                 # translated and evaluated again
+    assert len(python.ran) == 9               # translated and evaluated again, too
 
 
 def test_a_failing_step_ends_the_script(python, pictures, tmp_path):
