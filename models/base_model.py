@@ -200,13 +200,13 @@ class BaseModel(ABC):
 
 
 def translate(net: nn.Module, images: Tensor) -> Tensor:
-    """net(images) at any size: pads to the network's `size_multiple` by reflection and cuts back.
+    """net(images) at any size: pads to the network's `size_multiple` and `smallest` side and cuts back.
 
     images: [B, C, H, W] in [-1, 1]. Returns [B, C_out, H, W].
     """
     height, width = images.shape[-2:]
-    multiple = getattr(net, "size_multiple", 1)
-    down, right = -height % multiple, -width % multiple
+    multiple, smallest = getattr(net, "size_multiple", 1), getattr(net, "smallest", 1)
+    down, right = (max(-side % multiple, smallest - side) for side in (height, width))
     if down or right:
         mode = "reflect" if down < height and right < width else "replicate"
         images = F.pad(images, (0, right, 0, down), mode=mode)
