@@ -42,11 +42,9 @@ class FolderLock:
 
     def _take(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.ctime()})
         self._stream = self._opened()
-        self._stream.truncate(0)
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.ctime()}
-        self._stream.write(json.dumps(owner))
-        self._stream.flush()
+        _rewrite(self._stream, self._owner)
 
     def _opened(self) -> TextIO:
         """The file, open and locked, and still the one of that name."""
@@ -60,6 +58,7 @@ class FolderLock:
             if not owner and self._is_ours(stream):
                 return stream
             if owner:
+                _rewrite(stream, self._owner)       # the other still reads it, by which it knows
                 self.path.unlink(missing_ok=True)   # the next round makes a file of our own
             stream.close()
 
@@ -78,12 +77,13 @@ class FolderLock:
 
     def check(self) -> None:
         """Raises RunError when another training has taken the folder; one that was deleted is made anew."""
-        if not self.path.exists():
-            self._stream.close()
-            self._take()
-        elif not self._is_ours(self._stream):
+        self._stream.seek(0)
+        if self._stream.read() != self._owner:
             raise RunError(f"another training took {self.path.parent} with --force; this one ends and writes "
                            "nothing more there")
+        if not self._is_ours(self._stream):
+            self._stream.close()
+            self._take()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
@@ -94,6 +94,12 @@ class FolderLock:
         except OSError:
             pass                                    # the disk is away or read-only; our lock ends with us
         self._stream.close()
+
+
+def _rewrite(stream: TextIO, text: str) -> None:
+    stream.truncate(0)
+    stream.write(text)
+    stream.flush()
 
 
 def _living_owner(stream: TextIO) -> str:

@@ -52,8 +52,8 @@ def limit_memory(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (now + size, resource.RLIM_INFINITY))
 
 
-def wait_in_step(step: int) -> None:
-    """One step takes longer than any test waits."""
+def wait_in_step(step: int, until_signalled: bool = False) -> None:
+    """One step takes longer than any test waits, or until the first signal."""
     from models.base_model import BaseModel
     original, steps = BaseModel.train_step, 0
 
@@ -61,10 +61,17 @@ def wait_in_step(step: int) -> None:
         nonlocal steps
         steps += 1
         if steps == step:
-            time.sleep(1000)
+            deadline = time.monotonic() + 1000
+            while time.monotonic() < deadline and not (until_signalled and is_signalled()):
+                time.sleep(0.01)
         return original(self, batch)
 
     BaseModel.train_step = waiting
+
+
+def is_signalled() -> bool:
+    """Whether a signal to end has come: the next one is no longer caught."""
+    return signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def break_a_step(step: int) -> None:

@@ -1,0 +1,193 @@
+"""Command lines, folders and checkpoints that cannot work, and the one line that says so."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+
+class Bad(NamedTuple):
+    """Arguments behind those of a small training (or translation) that works, and what the one line holds.
+
+    "@" in an argument stands for the test's own folder, "@/pictures" in it for pictures that are right.
+    prepare: called with the test's folder, whose checkpoints/run holds a training that is over.
+    """
+
+    arguments: str
+    says: str
+    prepare: Callable[[Path], Any] = lambda root: None
+    code: int = 2
+
+
+def write(path: str, content: str | bytes) -> Callable[[Path], Any]:
+    data = content.encode() if isinstance(content, str) else content
+
+    def prepare(root: Path) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    return prepare
+
+
+def folder(path: str) -> Callable[[Path], Any]:
+    return lambda root: (root / path).mkdir(parents=True)
+
+
+def both(*steps: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    return lambda root: [step(root) for step in steps]
+
+
+def cut_off(path: str, size: int) -> Callable[[Path], Any]:
+    return lambda root: os.truncate(root / path, size)
+
+
+def remove(path: str) -> Callable[[Path], Any]:
+    return lambda root: (root / path).unlink()
+
+
+def copy(path: str, to: str) -> Callable[[Path], Any]:
+    return lambda root: shutil.copy(root / path, root / to)
+
+
+def save(path: str, content: Any) -> Callable[[Path], Any]:
+    return lambda root: torch.save(content, root / path)
+
+
+def record(**options: Any) -> Callable[[Path], Any]:
+    """Options as somebody may have written them into opt.json."""
+    return write(f"{RUN}/opt.json", json.dumps({"options": options}))
+
+
+class Intruder:
+    """Unpickled by a loader that executes code, it makes a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+def intrude(path: str, legacy: bool = False) -> Callable[[Path], Any]:
+    """A checkpoint that carries code, in the format of torch.save or in a plain pickle."""
+    def prepare(root: Path) -> None:
+        content = {"weight": torch.zeros(3), "code": Intruder(root / "intruded")}
+        if legacy:
+            (root / path).write_bytes(pickle.dumps(content))
+        else:
+            torch.save(content, root / path)
+    return prepare
+
+
+RUN = "checkpoints/run"
+STATE, BEFORE, NET_G = f"{RUN}/latest_state.pth", f"{RUN}/previous_state.pth", f"{RUN}/latest_net_G.pth"
+LONG = "x" * 300
+
+TRAINING = {
+    # command lines
+    "unknown flag": Bad("--ngff 4", "there is no flag --ngff; did you mean --ngf?"),
+    "stray word": Bad("horse zebra", "'horse' belongs to no flag"),
+    "word for a number": Bad("--ngf four", "--ngf: invalid int value: 'four'"),
+    "missing value": Bad("--ngf", "--ngf: expected one argument"),
+    "no batch": Bad("--batch_size 0", "--batch_size is 0; it must be at least 1"),
+    "batch larger than the data": Bad("--batch_size 7", "--batch_size is 7, but an epoch has only 6 images"),
+    "nan": Bad("--lr nan", "--lr is nan"),
+    "infinite": Bad("--lr inf", "--lr is inf; it must be a number above 0"),
+    "negative": Bad("--lambda_NCE -1", "--lambda_NCE is -1"),
+    "moment above one": Bad("--beta1 1.5", "--beta1 is 1.5"),
+    "negative workers": Bad("--num_threads -1", "--num_threads is -1"),
+    "negative seed": Bad("--seed -1", "--seed is -1"),
+    "fractional seed": Bad("--seed 0.5", "--seed: invalid int value"),
+    "negative keep_last": Bad("--keep_last -1", "--keep_last is -1"),
+    "odd crop": Bad("--crop_size 30", "--crop_size is 30; it must be a multiple of 4"),
+    "crop above load": Bad("--load_size 16", "--load_size 16 is smaller than --crop_size 32"),
+    "layer that is not there": Bad("--nce_layers 0,99", "99"),
+    "layers that are no numbers": Bad("--nce_layers a,b", "--nce_layers is 'a,b'"),
+    "unknown generator": Bad("--netG nothing", "--netG: invalid choice: 'nothing'"),
+    "generator that never worked": Bad("--netG resnet_cat", "resnet_cat never worked"),
+    "unknown objective": Bad("--gan_mode nothing", "--gan_mode: invalid choice"),
+    "unknown mode": Bad("--CUT_mode cutt", "--CUT_mode is 'cutt'; choose CUT or FastCUT"),
+    "unknown model": Bad("--model nothing", "--model is 'nothing', but there is no models/nothing_model.py"),
+    "model outside": Bad("--model ../evil", "--model is '../evil'"),
+    "unknown data set": Bad("--dataset_mode nothing", "--dataset_mode is 'nothing'"),
+    "unknown word": Bad("--preprocess wiggle", "--preprocess is 'wiggle'"),
+    "words that clash": Bad("--preprocess crop_and_patch", "exclude each other"),
+    "direction": Bad("--direction AtoC", "--direction: invalid choice"),
+    "no such GPU": Bad("--gpu_ids 99", "--gpu_ids is 99"),
+    "GPU that is no number": Bad("--gpu_ids first", "--gpu_ids is 'first'"),
+    "two channels": Bad("--input_nc 2 --output_nc 2", "--input_nc is 2"),
+    "unequal channels": Bad("--input_nc 1", "--input_nc 1 and --output_nc 3 differ"),
+    "nothing to train": Bad("--n_epochs 0", "nothing to train"),
+    "epochs that are over": Bad("--epoch_count 9", "--epoch_count is 9, but the last epoch is 1"),
+    "what to do about nan": Bad("--on_nan pray", "--on_nan: invalid choice"),
+    "suffix of nothing": Bad("--suffix {nothing}", "--suffix is '{nothing}'"),
+    "name outside": Bad("--name ../escape", "--name is '../escape'"),
+    "name from the root": Bad("--name /escape", "--name is '/escape'"),
+    "no name": Bad("--name=", "--name is ''"),
+    "name too long": Bad(f"--name {LONG}", "File name too long"),
+    # folders
+    "no data": Bad("--dataroot @/nowhere", "nowhere', which does not exist"),
+    "data without sides": Bad("--dataroot @", "trainA' is missing"),
+    "empty side": Bad("--dataroot @/data", "trainA' should hold side A's pictures",
+                      both(folder("data/trainA"), folder("data/trainB"))),
+    "side of texts": Bad("--dataroot @/data", "but holds notes.txt",
+                         both(write("data/trainA/notes.txt", "a"), write("data/trainB/notes.txt", "b"))),
+    "data is a file": Bad("--dataroot @/data", "is missing", write("data", "no folder")),
+    "checkpoints is a file": Bad("--checkpoints_dir @/taken", "Not a directory", write("taken", "")),
+    "name is a file": Bad("--name taken", "File exists", write("checkpoints/taken", "")),
+    # resuming
+    "no run to continue": Bad("--continue_train --name nobody", "holds run: check --name"),
+    "no such epoch": Bad("--continue_train --epoch 77", "choose one with --epoch"),
+    "no run to begin from": Bad("--continue_train --pretrained_name nobody", "nobody does not exist"),
+    "pretrained alone": Bad("--pretrained_name run", "takes effect only with --continue_train"),
+    "other width": Bad("--continue_train --ngf 8", "changes --ngf 4 to 8"),
+    "other networks": Bad("--continue_train --netG resnet_6blocks --normD none",
+                          "--netG resnet_4blocks to resnet_6blocks, --normD instance to none"),
+    "other direction": Bad("--continue_train --direction BtoA", "--direction AtoB to BtoA"),
+    "other width, no record": Bad("--continue_train --ngf 8", "network G does not fit",
+                                  remove(f"{RUN}/opt.json")),
+    "record that is no JSON": Bad("--continue_train", "opt.json cannot be read",
+                                  write(f"{RUN}/opt.json", "{")),
+    "record of another shape": Bad("--continue_train", "opt.json cannot be read",
+                                   write(f"{RUN}/opt.json", '{"options": 3}')),
+    "record with a wrong value": Bad("--continue_train", "holds 'wide' for --ngf", record(ngf="wide")),
+    "record with nothing": Bad("--continue_train", "holds None for --ngf", record(ngf=None)),
+    "record with a wrong choice": Bad("--continue_train", "holds 'x' for --netG", record(netG="x")),
+    "record of a path": Bad("--continue_train", "--model is '../evil'", record(model="../evil")),
+    "states cut off": Bad("--continue_train", "move both away",
+                          both(cut_off(STATE, 9000), cut_off(BEFORE, 9))),
+    "state with code": Bad("--continue_train", "latest_state.pth is refused: it holds more", intrude(STATE)),
+    "pickle with code": Bad("--continue_train", "latest_state.pth is refused", intrude(STATE, legacy=True)),
+    "weights for a state": Bad("--continue_train", "has format None", copy(NET_G, STATE)),
+    "state of another version": Bad("--continue_train", "has format 99", save(STATE, {"format": 99})),
+    "state that lacks parts": Bad("--continue_train", "does not fit",
+                                  save(STATE, {"format": 1, "model": {}})),
+    "state is a folder": Bad("--continue_train", "latest_state.pth cannot be read: Is a directory",
+                             both(remove(STATE), folder(STATE))),
+    "losses that are no JSON": Bad("--continue_train --n_epochs 9", "holds a line that is not JSON",
+                                   write(f"{RUN}/stats.jsonl", "oops\n"), code=1),
+}
+TRANSLATION = {
+    "no such name": Bad("--name nobody", "holds run: check --name"),
+    "no such epoch": Bad("--epoch 77", "choose one with --epoch"),
+    "weights cut off": Bad("", "latest_net_G.pth is damaged", cut_off(NET_G, 20_000)),
+    "weights empty": Bad("", "latest_net_G.pth is damaged: it is empty", cut_off(NET_G, 0)),
+    "weights are a text": Bad("", "latest_net_G.pth is", write(NET_G, "no weights\n")),
+    "weights with code": Bad("", "latest_net_G.pth is refused: it holds more", intrude(NET_G)),
+    "pickle with code": Bad("", "latest_net_G.pth is refused", intrude(NET_G, legacy=True)),
+    "weights are a list": Bad("", "holds a list", save(NET_G, [1, 2])),
+    "weights without names": Bad("", "holds a dict", save(NET_G, {0: torch.zeros(1)})),
+    "weights of D": Bad("", "does not fit the network built here", copy(f"{RUN}/latest_net_D.pth", NET_G)),
+    "state for weights": Bad("", "holds no network's weights", copy(STATE, NET_G)),
+    "other width": Bad("--ngf 8", "look at --netG, --ngf"),
+    "no data": Bad("--dataroot @/nowhere", "nowhere', which does not exist"),
+    "empty data": Bad("--dataroot @/data", "should hold side A's pictures", folder("data")),
+    "data is a text": Bad("--dataroot @/data.txt", "data.txt", write("data.txt", "no picture"), code=1),
+    "results is a file": Bad("--results_dir @/taken", "taken", write("taken", ""), code=1),
+    "no pictures wanted": Bad("--num_test 0", "--num_test is 0"),
+    "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
+}
