@@ -16,12 +16,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.base_dataset import ORDER, BaseDataset, Position, random_stream
 from data.image_folder import tolerated_bad
+from data.prefetch import DeviceCopier
 from util.console import say
 from util.errors import DataError, RunError, UsageError
 
+AHEAD = 4    # minibatches that each worker prepares ahead of their use
+
 
 class Loader:
-    """Iterates over one epoch's minibatches, dicts as `collate` makes them, on the CPU (pinned for CUDA).
+    """Iterates over one epoch's minibatches, dicts as `collate` makes them, on the device.
 
     In training the order is drawn anew each epoch unless --serial_batches, and a last uneven minibatch is
     left out. In translation everything comes once, in the order of the files, except for bad pictures.
@@ -37,6 +40,7 @@ class Loader:
         self.dataset = dataset
         self.bad: list[str] = []
         self._training = opt.isTrain
+        self._copy = DeviceCopier(opt.device)
         self._order = _Order(len(dataset), opt)
         self.images_per_epoch = self._order.images
         workers = min(opt.num_threads, len(self._order))
@@ -44,7 +48,7 @@ class Loader:
             self._batches = DataLoader(
                 _Minibatches(dataset), sampler=self._order, batch_size=None, collate_fn=_unchanged,
                 num_workers=workers, persistent_workers=workers > 0, worker_init_fn=_start_worker,
-                pin_memory=opt.device.type == "cuda",
+                pin_memory=opt.device.type == "cuda", prefetch_factor=AHEAD if workers else None,
                 generator=torch.Generator())  # its own: the default one would advance the global random state
 
     def set_epoch(self, epoch: int, skip_images: int = 0) -> None:
@@ -68,7 +72,7 @@ class Loader:
             self._report(batch.pop("bad", []))
             if batch:
                 delivered = True
-                yield batch
+                yield self._copy(batch)
         if self.bad and not self._training and not delivered:
             raise RunError(f"none of the {len(self.bad)} pictures can be read: {_listed(self.bad)}")
 
