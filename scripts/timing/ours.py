@@ -1,0 +1,117 @@
+"""One case of benchmark.py with this program: reads what to time as JSON, writes the seconds as JSON."""
+
+import contextlib
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from data import create_loader  # noqa: E402
+from data.image_folder import find_pictures  # noqa: E402
+from models import create_model  # noqa: E402
+from options.train_options import TrainOptions  # noqa: E402
+
+
+def main() -> None:
+    told = json.loads(sys.argv[1])
+    torch.set_num_threads(told["threads"])
+    timed = {"step": steps, "epoch": epoch, "translate": translation, "data": data}[told["what"]]
+    with contextlib.redirect_stdout(io.StringIO()):
+        seconds, images = timed(told)
+    answer = {"seconds": seconds, "images": images, "peak_MB": peak_megabytes(told["device"])}
+    Path(told["answer"]).write_text(json.dumps(answer))
+
+
+def options(told: dict[str, Any], **more: Any) -> list[str]:
+    """The command line."""
+    model = ["--model", "sincut"] if told["model"] == "SinCUT" else ["--CUT_mode", told["model"]]
+    flags = {"dataroot": told["dataroot"] or "none", "precision": told["precision"],
+             "crop_size": told["size"], "batch_size": told["batch_size"], "num_threads": told["num_threads"],
+             "name": "benchmark",
+             "gpu_ids": "0" if told["device"] == "cuda" else "-1", "checkpoints_dir": told["folder"]} | more
+    if told["max_dataset_size"]:
+        flags["max_dataset_size"] = told["max_dataset_size"]
+    return [*model, *(str(part) for name, value in flags.items() for part in (f"--{name}", value)),
+            *told["flags"].split()]
+
+
+def wait(told: dict[str, Any]) -> float:
+    """Seconds when the device is done: the wall's, or of this process and its ended children."""
+    if told["device"] == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() if told["clock"] == "wall" else sum(os.times()[:4])
+
+
+def steps(told: dict[str, Any]) -> tuple[list[float], int]:
+    """Training steps on random pictures that lie in memory."""
+    torch.manual_seed(0)
+    model = create_model(TrainOptions().parse(options(told)))
+    shape = told["batch_size"], 3, told["size"], told["size"]
+    seconds = []
+    for number in range(told["warmup"] + told["steps"]):
+        batch = {side: torch.rand(shape) * 2 - 1 for side in "AB"}
+        began = wait(told)
+        losses = model.train_step(batch)
+        torch.stack(list(losses.values())).tolist()
+        if number >= told["warmup"]:
+            seconds.append(wait(told) - began)
+    return seconds, told["batch_size"]
+
+
+def epoch(told: dict[str, Any]) -> tuple[list[float], int]:
+    """One epoch on the data set, reading it included; a step before warms up."""
+    opt = TrainOptions().parse(options(told))
+    loader, model = create_loader(opt), create_model(opt)
+    model.train_step(next(iter(loader)))
+    loader.set_epoch(2)
+    began = wait(told)
+    for batch in loader:
+        losses = model.train_step(batch)
+    torch.stack(list(losses.values())).tolist()
+    return [wait(told) - began], loader.images_per_epoch
+
+
+def data(told: dict[str, Any]) -> tuple[list[float], int]:
+    """Reading epochs of the data set and nothing else: the second and those behind it, seconds each."""
+    loader = create_loader(TrainOptions().parse(options(told)))
+    seconds = []
+    for number in range(1, 3 + 1):
+        loader.set_epoch(number)
+        began = wait(told)
+        for _ in loader:
+            pass
+        seconds.append(wait(told) - began)
+    return seconds[1:], loader.images_per_epoch
+
+
+def translation(told: dict[str, Any]) -> tuple[list[float], int]:
+    """test.py as a user runs it, from its start to its end; the weights are random."""
+    opt = TrainOptions().parse(options(told, crop_size=256))
+    create_model(opt).save_weights(Path(opt.checkpoints_dir) / opt.name, "latest")
+    command = [sys.executable, str(ROOT / "test.py"), *options(told, results_dir=told["folder"])]
+    pictures = min(len(find_pictures(f"{told['dataroot']}/testA")), told["max_dataset_size"] or 10**9)
+    began = wait(told)
+    subprocess.run(command, check=True, cwd=told["folder"], stdout=subprocess.DEVNULL)
+    return [wait(told) - began], pictures
+
+
+def peak_megabytes(device: str) -> float:
+    """The most memory at a time: what CUDA had allocated, or was resident of this process or a child."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    processes = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+    return max(resource.getrusage(who).ru_maxrss for who in processes) / 1024
+
+
+if __name__ == "__main__":
+    main()
