@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 name=quickstart
-schedule=(--n_epochs 2 --n_epochs_decay 1)
+schedule=(--n_epochs 1 --n_epochs_decay 3)
 case "${*:-}" in
     "") ;;
     --fast) name=quickstart_fast schedule=(--n_epochs 1 --n_epochs_decay 0 --max_dataset_size 300) ;;
