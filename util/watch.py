@@ -13,9 +13,9 @@ from util.progress import Progress
 SKIPS_IN_A_ROW = 100        # broken steps after which a training will not recover by itself
 WON_D, WON_G = 0.05, 0.9    # D's losses below and G's above, over COLLAPSE_IMAGES images: D has won
 COLLAPSE_IMAGES = 5000
-REMEDIES = ("give both folders pictures of one kind (format, size, borders), as any difference gives the "
-            "generated ones away; more pictures; a smaller --ndf, or --netD n_layers --n_layers_D 2; "
-            "a lower --lr")
+REMEDIES = ("more varied pictures, and of one kind on both sides (format, size, borders: any difference "
+            "gives the generated ones away), a smaller --ndf, a lower --lr, a larger --lambda_GAN; see "
+            "docs/curves.md")
 
 
 class LossWatch:
