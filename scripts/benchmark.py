@@ -48,7 +48,7 @@ class Case(NamedTuple):
 
 def main() -> None:
     args = parse()
-    peak = run_worker(sys.executable, "peak.py", args, {"device": args.device})
+    peak = run_worker(sys.executable, "peak.py", args, {"device": args.device, "clock": args.clock})
     results: dict[Case, list[dict[str, Any]]] = {}
     for number in range(args.rounds):
         for case in cases(args):
