@@ -68,6 +68,7 @@ def test_options_come_back_as_they_were(trained, tmp_path):
     found = read_options(tmp_path / "run")
     assert found == {name: getattr(opt, name) for name in opt.defaults}
     assert found["max_dataset_size"] == float("inf") and found["display_id"] is None
+    json.loads((tmp_path / "run" / "opt.json").read_text(), parse_constant=pytest.fail)    # no bare Infinity
 
 
 def test_the_commit_is_forty_digits_or_none():
