@@ -1,5 +1,6 @@
 """Interrupted and resumed, a training ends as if it had never stopped, bit for bit."""
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -8,14 +9,18 @@ import pytest
 from PIL import Image
 
 from tests.faults.table import tally
-from tests.faults.trainings import CUT, SINCUT, Training, assert_equal
+from tests.faults.trainings import CUT, QUICK, SINCUT, Training, assert_equal
 
 EPOCHS = ["--n_epochs", "2", "--n_epochs_decay", "1", "--save_epoch_freq", "2", "--save_latest_freq", "4"]
 MODELS = {
     "CUT": [*CUT, *EPOCHS],
     "FastCUT": [*CUT, *EPOCHS, "--CUT_mode", "FastCUT"],
     "SinCUT": [*SINCUT, *EPOCHS],
-    "CUT with plateau": [*CUT, *EPOCHS, "--lr_policy", "plateau", "--batch_size", "2"],
+    # its image pools fill up before the first stop
+    "CycleGAN": [*QUICK, *EPOCHS, "--model", "cycle_gan", "--netG", "resnet_4blocks", "--ngf", "2",
+                 "--ndf", "2", "--crop_size", "32", "--pool_size", "2"],
+    "CUT, evaluated, with plateau": [*CUT, *EPOCHS, "--lr_policy", "plateau", "--batch_size", "2",
+                                     "--evaluation_freq", "4"],
 }
 
 
@@ -36,12 +41,20 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def with_test_split(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
+    root = tmp_path_factory.mktemp("split") / "pictures"
+    shutil.copytree(pictures, root)
+    (root / "testB").symlink_to("trainB")
+    return root
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("model", MODELS)
 def test_resumed_run_equals_the_undisturbed_one(
         model: str, workers: str, whole: dict[str, Training], pictures: Path, single: Path,
-        tmp_path: Path) -> None:
-    data = single if model == "SinCUT" else pictures
+        with_test_split: Path, tmp_path: Path) -> None:
+    data = {"SinCUT": single, "CUT, evaluated, with plateau": with_test_split}.get(model, pictures)
     if model not in whole:
         whole[model] = Training(tmp_path / "whole", data, [*MODELS[model], "--num_threads", "0"])
         assert whole[model].run().end() == 0

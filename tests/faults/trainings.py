@@ -76,7 +76,8 @@ def _content(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"stats": (folder / "stats.jsonl").read_text(), "losses": loss_lines(folder)}
     for path in [*folder.glob("*_net_*.pth"), folder / "latest_state.pth"]:
         found[path.name] = torch.load(path, weights_only=True)
-    return found | {path.name: path.read_bytes() for path in folder.glob("web/images/*")}
+    exact = [*folder.glob("web/images/*"), *folder.glob("evaluations.jsonl")]
+    return found | {path.name: path.read_bytes() for path in exact}
 
 
 def loss_lines(folder: Path) -> list[str]:
