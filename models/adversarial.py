@@ -58,12 +58,16 @@ class AdversarialModel(BaseModel):
 
         A network without an optimizer has nothing to learn and is passed over.
         """
-        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
-        learning = [p for o in optimizers for group in o.param_groups for p in group["params"]]
-        self.precision.backward(loss, learning)
-        for optimizer in optimizers:
+        self.precision.backward(loss, self.learning(*names))
+        for optimizer in (self.optimizers[name] for name in names if name in self.optimizers):
             self.precision.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
+
+    def learning(self, *names: str) -> list[nn.Parameter]:
+        """What the optimizers of the networks of these names change."""
+        groups = [group for name in names if name in self.optimizers
+                  for group in self.optimizers[name].param_groups]
+        return [parameter for group in groups for parameter in group["params"]]
 
 
 def check_crop(opt: Namespace, net: nn.Module, flag: str) -> None:

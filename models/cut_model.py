@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,24 @@ from torch import Tensor, nn
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
 from models.cut_flags import add_cut_flags, check_cut_flags, layer_numbers
+from models.early_backward import early_backward
 from models.losses.patch_nce import patch_nce_loss
 from models.nce_memory import NCEMemory, Place
 from models.networks import PROJECTORS
+
+# Places of a minibatch, B * H * W, that keep a CPU busy; smaller pictures, one by one, take a fifth longer.
+APART_FROM = 2**16
+
+
+class Generated(NamedTuple):
+    """What G made of the pictures of one domain, or of both.
+
+    keys: the sources' features, a list a pass through G; None where they are yet to be computed.
+    """
+
+    sources: list[Tensor]
+    outputs: list[Tensor]
+    keys: list[list[Tensor]] | None
 
 
 class CUTModel(AdversarialModel):
@@ -65,17 +80,36 @@ class CUTModel(AdversarialModel):
         return {"G_GAN": losses_G.pop("G_GAN"), **losses_D, **losses_G}
 
     def forward(self) -> None:
-        """G(A) and, with --nce_idt, G(B); the key features come from this same pass where that is exact."""
+        """G(A) and, with --nce_idt, G(B), whose loss may be differentiated here already."""
         self.mirrored = self.opt.flip_equivariance and self.draw_mirrored()
-        sources = [self.real_A, self.real_B] if self.opt.nce_idt else [self.real_A]
-        inputs = [x.flip(3) for x in sources] if self.mirrored else sources
+        self.early_nce_Y = None
+        if self.identity_apart:
+            self.early_nce_Y = early_backward(self.identity_loss, self.learning("G", "F"))
+            self.generated = self.generate(self.real_A)
+        else:
+            self.generated = self.generate(self.real_A, *([self.real_B] if self.opt.nce_idt else []))
+            self.idt_B = self.generated.outputs[1] if self.opt.nce_idt else None
+        self.fake_B = self.generated.outputs[0]
+
+    def generate(self, *sources: Tensor) -> Generated:
+        """G of each domain; the key features come from this same pass where that is exact."""
+        inputs = [x.flip(3) for x in sources] if self.mirrored else list(sources)
         reuse = self.uses_nce and self.repeatable["G"] and not self.mirrored and self.key_G is self.netG
         layers = self.layers if reuse else ()
         passes = [self.netG.forward_with_features(x, layers) for x in self.joined(inputs)]
         outputs = [y for output, _ in passes for y in output.split(len(self.real_A))]
-        self.fake_B, self.idt_B = outputs[0], (outputs[1] if self.opt.nce_idt else None)
-        self.keys = [features for _, features in passes] if reuse else None
-        self.sources = sources
+        return Generated(list(sources), outputs, [features for _, features in passes] if reuse else None)
+
+    @property
+    def identity_apart(self) -> bool:
+        """Whether G(B) and its loss come first, alone, and leave nothing behind but gradients.
+
+        That halves the memory of a step, and takes no more time once a picture keeps the processor busy by
+        itself. On a GPU, which can do more at a time, all pictures go through G together; so they do in
+        fp16, whose gradients need scaling all the way.
+        """
+        return (self.opt.nce_idt and self.uses_nce and self.device.type == "cpu"
+                and self.precision.name != "fp16" and self.real_A[:, 0].numel() >= APART_FROM)
 
     def draw_mirrored(self) -> bool:
         """True for half of the steps; drawn on the CPU, so that nothing waits for the device."""
@@ -117,25 +151,34 @@ class CUTModel(AdversarialModel):
         gan = zero
         if self.opt.lambda_GAN > 0:
             gan = self.objective.generator(self.netD(self.fake_B)) * self.opt.lambda_GAN
-        nce = self.nce_losses() if self.uses_nce else [zero] * len(self.sources)
+        nce = self.nce_losses(self.generated) if self.uses_nce else [zero] * len(self.generated.outputs)
+        nce += [] if self.early_nce_Y is None else [self.early_nce_Y]
         total = gan + sum(nce) / len(nce)
         return {"G_GAN": gan, "G": total, **dict(zip(("NCE", "NCE_Y"), nce, strict=False))}
 
     # ---- PatchNCE
 
-    def nce_losses(self) -> list[Tensor]:
-        """The loss of G(A) against A and, with --nce_idt, of G(B) against B: scalars, times --lambda_NCE."""
-        outputs = [self.fake_B] + ([self.idt_B] if self.opt.nce_idt else [])
-        queries = [self.netG.encode(x, self.layers) for x in self.passes(outputs)]
+    def nce_losses(self, made: Generated, first: int = 0) -> list[Tensor]:
+        """The loss of each domain's outputs against its sources: scalars, times --lambda_NCE.
+
+        first: number of the first of these domains; 0 is the input's, 1 the target's.
+        """
+        queries = [self.netG.encode(x, self.layers) for x in self.passes(made.outputs)]
         if self.mirrored:
             queries = [[f.flip(3) for f in features] for features in queries]
-        keys = self.keys
+        keys = made.keys
         if keys is None:
             with torch.no_grad():
-                keys = [self.key_G.encode(x, self.layers) for x in self.passes(self.sources)]
-        losses = [loss for domain, (q, k) in enumerate(zip(queries, keys, strict=True))
+                keys = [self.key_G.encode(x, self.layers) for x in self.passes(made.sources)]
+        losses = [loss for domain, (q, k) in enumerate(zip(queries, keys, strict=True), first)
                   for loss in self.patch_nce(q, k, domain)]
         return [loss * self.opt.lambda_NCE for loss in losses]
+
+    def identity_loss(self) -> Tensor:
+        """NCE_Y on its own: of G(B) against B."""
+        made = self.generate(self.real_B)
+        self.idt_B = made.outputs[0].detach()
+        return self.nce_losses(made, first=1)[0]
 
     def passes(self, pictures: list[Tensor]) -> list[Tensor]:
         """The minibatches in which to encode: apart where G's layers would mix the pictures of one pass."""

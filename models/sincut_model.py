@@ -60,6 +60,11 @@ class SinCUTModel(CUTModel):
 
     # ---- the step
 
+    @property
+    def identity_apart(self) -> bool:
+        """Never: the L1 loss learns from G(B) too."""
+        return False
+
     def forward(self) -> None:
         super().forward()
         self.idt_target = self.real_B.flip(3) if self.mirrored else self.real_B

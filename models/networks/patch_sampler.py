@@ -32,10 +32,28 @@ def sample_locations(features: Sequence[Tensor], num_patches: int, *, shared: bo
     return locations
 
 
+class Gather(torch.autograd.Function):
+    """gather(2, index) for places that are distinct in each picture, so that backward only has to write them.
+
+    torch's own adds them up, for which it turns all of a bfloat16 gradient into float32 and back on the CPU.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.shape = x.shape
+        return x.gather(2, index)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        index, = ctx.saved_tensors
+        return gradient.new_zeros(ctx.shape).scatter(2, index, gradient), None
+
+
 def gather(feature: Tensor, location: Tensor) -> Tensor:
-    """The feature vectors [B, S, C] of [B, C, H, W] at the places [B, S]."""
+    """The feature vectors [B, S, C] of [B, C, H, W] at the places [B, S], all different in a picture."""
     index = location.unsqueeze(1).expand(-1, feature.shape[1], -1)
-    return feature.flatten(2).gather(2, index).transpose(1, 2)
+    return Gather.apply(feature.flatten(2), index).transpose(1, 2)
 
 
 class PatchSampler(nn.Module):

@@ -30,6 +30,20 @@ def make(name: str, width: int = 16):
 
 # ---- locations
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_arrive_where_the_patches_were(dtype):
+    feature = torch.zeros(2, 3, 4, 5, dtype=dtype, requires_grad=True)
+    location = torch.tensor([[0, 7, 19], [7, 3, 4]])
+    gradient = torch.arange(1, 19).reshape(2, 3, 3).to(dtype)       # B, S, C
+    gather(feature, location).backward(gradient)
+    expected = np.zeros((2, 3, 20))
+    for image in range(2):
+        for patch, place in enumerate(location[image]):
+            expected[image, :, place] = gradient[image, patch].float()
+    assert feature.grad.dtype == dtype
+    assert np.array_equal(feature.grad.float().flatten(2), expected)
+
+
 def test_no_place_is_drawn_twice_and_all_are_in_range():
     torch.manual_seed(0)
     for at, feature in zip(sample_locations(features(3), 12, shared=False), features(3), strict=True):
