@@ -8,6 +8,7 @@ checksums that the format holds for every tensor are compared: torch itself does
 import io
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +51,9 @@ def load_file(path: Path) -> dict[str, Any]:
     """Tensors to the CPU. Raises Damaged, and UsageError for a file that is missing or more than data."""
     try:
         _compare_checksums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")     # it warns of pickles that it then refuses
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UsageError(f"there is no {path}; {what_exists(path)}") from None
     except OSError as error:
@@ -92,17 +95,17 @@ def _first_line(error: Exception) -> str:
 
 
 def what_exists(path: Path) -> str:
-    """Says which checkpoints lie where `path` was looked for."""
+    """Says which checkpoints lie where `path` was looked for, or else near by."""
     folder = path.parent
-    if not folder.is_dir():
-        near = sorted(p.name for p in folder.parent.iterdir() if p.is_dir()) if folder.parent.is_dir() else []
-        return (f"the folder {folder} does not exist; "
-                + (f"{folder.parent} holds {', '.join(near[:20])}: check --name" if near
-                   else "train first, or check --name and --checkpoints_dir"))
     labels = sorted({re.sub(r"_net_\w+\.pth$", "", p.name) for p in folder.glob("*_net_*.pth")})
-    if not labels:
-        return f"{folder} holds no *_net_*.pth at all"
-    return f"{folder} holds --epoch {', '.join(labels[:20])}: choose one with --epoch"
+    if labels:
+        return f"{folder} holds --epoch {', '.join(labels[:20])}: choose one with --epoch"
+    state = (f"{folder} holds no *_net_*.pth at all" if folder.is_dir()
+             else f"the folder {folder} does not exist")
+    others = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    near = sorted(p.name for p in others if p.is_dir() and p != folder)
+    return f"{state}; " + (f"{folder.parent} holds {', '.join(near[:20])}: check --name" if near
+                           else "train first, or check --name and --checkpoints_dir")
 
 
 def unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ class FolderLock:
     def __init__(self, folder: Path, force: bool = False):
         """force: take the folder even so; the other training finds out before it next saves."""
         self.path, self.force = folder / FILE, force
+        self._made = [f for f in (folder, *folder.parents) if not f.exists()]
 
     def __enter__(self) -> "FolderLock":
         """Raises UsageError where another training owns the folder, or no file can be made in it."""
@@ -91,6 +92,8 @@ class FolderLock:
         try:
             if self._is_ours(self._stream):
                 self.path.unlink()
+            for folder in self._made if error else ():
+                folder.rmdir()                      # where nothing was kept, no empty folder stays
         except OSError:
             pass                                    # the disk is away or read-only; our lock ends with us
         self._stream.close()

@@ -11,7 +11,8 @@ from tests.faults.programs import Program
 from tests.faults.table import tally
 from tests.faults.trainings import CUT, Training
 
-ONCE = [*CUT, "--n_epochs", "1", "--n_epochs_decay", "0", "--num_threads", "0"]
+ONCE = [*CUT, "--n_epochs", "1", "--n_epochs_decay", "0", "--num_threads", "0",
+        "--save_latest_freq", "3"]
 
 
 @pytest.fixture(scope="module")

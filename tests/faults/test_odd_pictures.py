@@ -50,7 +50,8 @@ def write_right(folder: Path) -> dict[str, np.ndarray]:
 
 
 def write_wrong(folder: Path) -> set[str]:
-    """Files that are no pictures. Their names."""
+    """Files that are no pictures, added to a folder. Their names."""
+    others = {path.name for path in folder.iterdir()}
     block(RED).save(folder / "whole.png")
     whole = (folder / "whole.png").read_bytes()
     (folder / "whole.png").unlink()
@@ -67,7 +68,7 @@ def write_wrong(folder: Path) -> set[str]:
     (folder / "dangling.png").symlink_to("nowhere.png")
     (folder / "looping.png").symlink_to("looping.png")
     os.mkfifo(folder / "pipe.png")
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()} - others
     (folder / "circle").symlink_to(folder)          # a folder in itself: each picture is found once
     (folder / "a folder.png").mkdir()               # neither a picture nor a bad one
     (folder / ".hidden.png").write_text("a note of the system")
