@@ -1,0 +1,135 @@
+"""Draw the losses of several runs into one picture: a line for each group of runs, a band for their spread.
+
+    python scripts/compare_curves.py losses.svg fp32=checkpoints/a_s0,checkpoints/a_s1 bf16=checkpoints/b_s0
+
+Reads stats.jsonl of each folder. A line is the mean over the group's runs, smoothed (--smooth), a band goes
+from the lowest run to the highest. Only images that all runs of a group have reached are drawn.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from util.atomic import atomic_file  # noqa: E402
+from util.curve import BOTTOM, HEIGHT, LEFT, RIGHT, STYLE, TOP, WIDTH, ticks  # noqa: E402
+from util.errors import UsageError, run_command  # noqa: E402
+
+COLOURS = ("#4c8dff", "#e8833a", "#3aa76d", "#b05cc6")
+Series = dict[str, list[tuple[int, float]]]     # loss -> (images seen, value)
+
+
+def read_run(folder: Path) -> Series:
+    """The losses of a run. Raises UsageError where there are none."""
+    path, series = folder / "stats.jsonl", {}
+    if not path.is_file():
+        raise UsageError(f"there is no {path}; name the folders of runs that have been trained")
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        for name, value in row.get("losses", {}).items():
+            series.setdefault(name, []).append((row["total_images"], value))
+    if not series:
+        raise UsageError(f"{path} holds no losses yet")
+    return series
+
+
+def smoothed(values: Sequence[float], width: int) -> list[float]:
+    """Means over `width` neighbours at most, fewer at both ends."""
+    half = width // 2
+    return [statistics.mean(values[max(0, i - half):i + half + 1]) for i in range(len(values))]
+
+
+def band(runs: Sequence[Series], name: str, width: int) -> list[tuple[int, float, float, float]]:
+    """(images, lowest, mean, highest) over the runs, at the images that all of them have."""
+    each = []
+    for run in runs:
+        images, values = zip(*run[name], strict=True)
+        each.append(dict(zip(images, smoothed(values, width), strict=True)))
+    common = sorted(set.intersection(*(set(values) for values in each)))
+    found = [(x, [values[x] for values in each]) for x in common]
+    return [(x, min(ys), statistics.mean(ys), max(ys)) for x, ys in found]
+
+
+def panel(title: str, bands: Sequence[list[tuple[int, float, float, float]]]) -> str:
+    """One loss: a band and a line for each group."""
+    rows = [row for points in bands for row in points]
+    low, high, last = min(r[1] for r in rows), max(r[3] for r in rows), max(r[0] for r in rows)
+    margin = 0.05 * (high - low) or abs(low) * 0.05 or 1
+    low, high = low - margin, high + margin
+
+    def place(x: float, y: float) -> str:
+        return (f"{LEFT + (WIDTH - LEFT - RIGHT) * x / last:.1f},"
+                f"{TOP + (HEIGHT - TOP - BOTTOM) * (high - y) / (high - low):.1f}")
+
+    parts = [f'<text class="title" x="{LEFT}" y="18">{escape(title)}</text>']
+    for y in ticks(low, high):
+        down = place(0, y).split(",")[1]
+        parts.append(f'<path class="grid" d="M{LEFT} {down}H{WIDTH - RIGHT}"/>'
+                     f'<text x="{LEFT - 6}" y="{float(down) + 4}" text-anchor="end">{y:g}</text>')
+    for x in ticks(0, last):
+        across = place(x, low).split(",")[0]
+        parts.append(f'<text x="{across}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{x:,.10g}</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">images</text>')
+    for colour, points in zip(COLOURS, bands, strict=False):
+        edge = [place(x, top) for x, _, _, top in points] + [place(x, y) for x, y, _, _ in reversed(points)]
+        line = [place(x, y) for x, _, y, _ in points]
+        parts.append(f'<polygon points="{" ".join(edge)}" fill="{colour}" opacity="0.2"/>'
+                     f'<polyline points="{" ".join(line)}" fill="none" stroke="{colour}" stroke-width="2"/>')
+    return "".join(parts)
+
+
+def draw(groups: dict[str, list[Series]], names: Sequence[str], width: int, columns: int = 2) -> str:
+    """An SVG picture with a panel a loss and a legend below."""
+    panels = [f'<g transform="translate({i % columns * WIDTH},{i // columns * HEIGHT})">'
+              f'{panel(name, [band(runs, name, width) for runs in groups.values()])}</g>'
+              for i, name in enumerate(names)]
+    height = -(-len(names) // columns) * HEIGHT
+    legend = "".join(
+        f'<rect x="{LEFT + 150 * i}" y="{height + 6}" width="12" height="12" fill="{colour}"/>'
+        f'<text x="{LEFT + 150 * i + 18}" y="{height + 16}">{escape(name)}, {len(runs)} runs</text>'
+        for i, (colour, (name, runs)) in enumerate(zip(COLOURS, groups.items(), strict=False)))
+    size = f'width="{min(columns, len(names)) * WIDTH}" height="{height + 26}"'
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{STYLE}</style>'
+            f'{"".join(panels)}{legend}</svg>\n')
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("output", type=Path, help="SVG file to write")
+    add("groups", nargs="+", metavar="NAME=RUN[,RUN...]", help="a name and the folders of its runs")
+    add("--losses", nargs="+", metavar="LOSS", help="losses to draw (default: all that every run has)")
+    add("--smooth", type=int, default=5, help="rows of stats.jsonl to average (default: 5)")
+    arguments = parser.parse_args()
+    if len(arguments.groups) > len(COLOURS):
+        raise UsageError(f"{len(arguments.groups)} groups are too many; give {len(COLOURS)} at most")
+    for group in arguments.groups:
+        if not all(group.partition("=")):
+            raise UsageError(f"{group!r} is no group; write NAME=RUN,RUN")
+    if arguments.smooth < 1:
+        raise UsageError(f"--smooth is {arguments.smooth}; it must be at least 1")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse()
+    pairs = [group.split("=", 1) for group in arguments.groups]
+    groups = {name: [read_run(Path(run)) for run in runs.split(",")] for name, runs in pairs}
+    runs = [run for group in groups.values() for run in group]
+    common = [name for name in runs[0] if all(name in run for run in runs)]
+    names = arguments.losses or common
+    for name in names:
+        if name not in common:
+            raise UsageError(f"--losses {name}: not every run has it; all have {', '.join(common)}")
+    with atomic_file(arguments.output) as stream:
+        stream.write(draw(groups, names, arguments.smooth).encode())
+    print(f"written: {arguments.output}")
+
+
+if __name__ == "__main__":
+    run_command(main)
