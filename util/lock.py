@@ -28,7 +28,6 @@ class FolderLock:
     def __init__(self, folder: Path, force: bool = False):
         """force: take the folder even so; the other training finds out before it next saves."""
         self.path, self.force = folder / FILE, force
-        self._made = [f for f in (folder, *folder.parents) if not f.exists()]
 
     def __enter__(self) -> "FolderLock":
         """Raises UsageError where another training owns the folder, or no file can be made in it."""
@@ -42,7 +41,9 @@ class FolderLock:
         return self
 
     def _take(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        folder = self.path.parent
+        self._made = [f for f in (folder, *folder.parents) if not f.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
         self._owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.ctime()})
         self._stream = self._opened()
         _rewrite(self._stream, self._owner)

@@ -54,6 +54,7 @@ def run(script: str, arguments: list[str], log: str, trap: list) -> None:
         os.dup2(opened, descriptor)
         os.close(opened)
     signal.signal(signal.SIGINT, signal.default_int_handler)    # which jobs in the background begin without
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)                # which nohup takes away
     sys.argv = [script, *arguments]
     if trap:
         getattr(traps, trap[0])(*trap[1:])

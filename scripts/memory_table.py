@@ -1,0 +1,107 @@
+"""How large a minibatch, or a picture, a GPU's memory takes: a table for docs/performance.md.
+
+    python scripts/memory_table.py
+
+Counts the bytes of all tensors that are alive at a time within a training step, at two sizes on the CPU, in
+the way that a GPU computes it; the peak grows linearly with the number of pixels. Buffers of cuDNN and the
+allocator's gaps are not seen: of each GPU, a tenth and 600 MiB are set aside for them.
+"""
+
+import argparse
+import contextlib
+import io
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from models import create_model, cut_model  # noqa: E402
+from models.base_model import BaseModel  # noqa: E402
+from options.train_options import TrainOptions  # noqa: E402
+from util.errors import run_command  # noqa: E402
+
+CASES = ("--precision fp32", "--precision bf16", "--precision bf16 --grad_checkpoint",
+         "--precision bf16 --CUT_mode FastCUT", "--precision bf16 --model cycle_gan")
+GPUS = (8, 12, 16, 24, 48, 80)      # GiB
+PICTURE = 256**2                    # pixels of the unit in the table
+SIZES = (128, 256)                  # at which is measured
+
+
+class LiveBytes(TorchDispatchMode):
+    """While entered, `peak` is the most bytes of tensors that existed at a time, `before` among them."""
+
+    def __init__(self, before: Iterable[Tensor]):
+        super().__init__()
+        self.sizes: dict[StorageWeakRef, int] = {}
+        self.peak = 0
+        self._count(before)
+
+    def _count(self, tensors: Iterable[Any]) -> None:
+        for storage in (t.untyped_storage() for t in tensors if isinstance(t, Tensor)):
+            self.sizes.setdefault(StorageWeakRef(storage), storage.nbytes())
+        self.sizes = {ref: size for ref, size in self.sizes.items() if not ref.expired()}
+        self.peak = max(self.peak, sum(self.sizes.values()))
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        self._count(tree_leaves(result))
+        return result
+
+
+def build(flags: str, size: int, folder: str) -> BaseModel:
+    arguments = ["--dataroot", "none", "--name", "none", "--checkpoints_dir", folder, "--gpu_ids", "-1",
+                 "--load_size", str(size), "--crop_size", str(size)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        return create_model(TrainOptions().parse([*flags.split(), *arguments]))
+
+
+def peak_bytes(flags: str, size: int, batch: int = 1) -> int:
+    """Of the second step: the first makes the optimizers' state."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = build(flags, size, folder)
+    weights = [t for net in model.networks.values() for t in (*net.parameters(), *net.buffers())]
+    with LiveBytes(weights) as live:
+        pictures = {side: torch.rand(batch, 3, size, size) * 2 - 1 for side in "AB"}
+        for _ in range(2):
+            live.peak = 0
+            model.train_step(pictures)
+    return live.peak
+
+
+def line(flags: str) -> tuple[float, float]:
+    """Bytes that a training takes without a picture, and for each pixel of a minibatch."""
+    small, large = (peak_bytes(flags, size) for size in SIZES)
+    slope = (large - small) / (SIZES[1]**2 - SIZES[0]**2)
+    return small - slope * SIZES[0]**2, slope
+
+
+def limits(base: float, slope: float, gib: int) -> tuple[int, int]:
+    """The largest minibatch at 256 pixels, and the largest side of a single square, in steps of 32."""
+    pixels = (0.9 * gib * 2**30 - 600 * 2**20 - base) / slope
+    return int(pixels / PICTURE), int(pixels**0.5) // 32 * 32
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    cut_model.APART_FROM = 10**15       # all pictures in one pass, as on a GPU
+    rows = [["flags", "MiB", "MiB a picture of 256", *(f"{gib} GiB" for gib in GPUS)],
+            ["---", "---:", "---:", *["---:"] * len(GPUS)]]
+    for flags in CASES:
+        base, slope = line(flags)
+        found = [limits(base, slope, gib) for gib in GPUS]
+        rows.append([f"`{flags}`", f"{base / 2**20:.0f}", f"{slope * PICTURE / 2**20:.0f}",
+                     *(f"{batch} / {side}" for batch, side in found)])
+    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+
+
+if __name__ == "__main__":
+    run_command(main)
