@@ -26,6 +26,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from scripts.timing.plot import draw  # noqa: E402
+
 WORKERS = ROOT / "scripts" / "timing"
 
 # Floating point operations of one training step at 256 pixels and batch 1, of the operations that the model
@@ -58,6 +61,8 @@ def main() -> None:
     for row in table:
         row["ratio"] = ratios(row, table)
     print(render(table, peak))
+    if args.plot:
+        Path(args.plot).write_text(draw(table, args.what))
     if args.json:
         content = {"command": sys.argv[1:], "machine": machine(args), "peak": peak, "load": os.getloadavg(),
                    "results": table}
@@ -86,6 +91,7 @@ def parse() -> Namespace:
     add("--reference", default=None, help="checkout of the reference implementation")
     add("--reference_python", default=sys.executable, help="interpreter for it")
     add("--json", default=None, help="file for all that was measured")
+    add("--plot", default=None, help="SVG file for bars of the medians and of the memory")
     args = parser.parse_args()
     if args.what != "step" and not args.dataroot:
         parser.error(f"{args.what} needs --dataroot, a folder with trainA, trainB, testA and testB")

@@ -6,8 +6,11 @@ import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+
+from scripts.timing.plot import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +56,16 @@ def test_ratios_by_hand(benchmark):
              {"subject": "ours", "model": "FastCUT", "seconds": 1.0, "peak_MB": 50}]
     assert benchmark.ratios(table[0], table) == {"faster": 2.5, "memory": 0.5}
     assert benchmark.ratios(table[1], table) is None and benchmark.ratios(table[2], table) is None
+
+
+def test_bars_are_as_long_as_their_values(tmp_path):
+    table = [{"case": "CUT <fp32>", "subject": "ours", "model": "CUT", "seconds": 2.0, "peak_MB": 50},
+             {"case": "CUT reference", "subject": "reference", "model": "CUT", "seconds": 5.0, "peak_MB": 99}]
+    tree = ElementTree.fromstring(draw(table, "step"))
+    widths = [float(e.get("width")) for e in tree.iter("{http://www.w3.org/2000/svg}rect")]
+    assert widths == [176, 440, 222.2, 440]       # 720 wide, 280 of it for words
+    texts = [e.text for e in tree.iter("{http://www.w3.org/2000/svg}text")]
+    assert "2.00 s (0.40)" in texts and "99 MB" in texts and "CUT <fp32>" in texts
 
 
 TOY = {"models/__init__.py": """
