@@ -1,7 +1,9 @@
 """Translated pictures on disk: images/<label>/<name>.png and one page that shows them in rows."""
 
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path, PurePath
 
 from torch import Tensor
@@ -22,7 +24,8 @@ class Results:
     def __init__(self, folder: Path, title: str, subtitle: str, *, picture_height: int):
         self.folder = folder
         self.page = ResultsPage(folder, title, subtitle, picture_height=picture_height)
-        self._taken: set[str] = set()
+        self._files: set[PurePath] = set()      # below images/<label>, of any label
+        self._folders: set[PurePath] = set()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
         self._rows: deque[tuple[str, list[tuple[str, PurePath]], list[Future]]] = deque()
 
@@ -52,15 +55,30 @@ class Results:
         self.page.add_row(name, row)
 
     def _free(self, name: str) -> str:
-        free, number = name, 1
-        while free in self._taken:
-            number += 1
-            free = f"{name}_{number}"
-        self._taken.add(free)
-        return free
+        """The name, with a number behind each part of it that belongs to something else already."""
+        *folders, last = PurePath(name).parts
+        path = PurePath()
+        for part in folders:                    # `a.png` may be a folder in the data, and `a` a picture
+            path = next(free for free in _numbered(path / part) if free not in self._files)
+            self._folders.add(path)
+        path = next(free for free in _numbered(path / last)
+                    if _file(free) not in self._files | self._folders)
+        self._files.add(_file(path))
+        return str(path)
 
     def __len__(self) -> int:
-        return len(self._taken)
+        return len(self._files)
+
+
+def _numbered(path: PurePath) -> Iterator[PurePath]:
+    """a, a_2, a_3 and so on."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.name}_{number}")
+
+
+def _file(path: PurePath) -> PurePath:
+    return path.with_name(f"{path.name}.png")
 
 
 def _write(path: Path, pixels: Pixels) -> None:

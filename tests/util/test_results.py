@@ -29,6 +29,11 @@ def files(folder: Path, label: str = "real_A") -> dict[str, int]:
             for p in base.rglob("*.png")}
 
 
+def files_of(tmp_path: Path) -> list[Path]:
+    base = tmp_path / "out" / "images" / "real_A"
+    return [p.relative_to(base) for p in base.rglob("*") if p.is_file()]
+
+
 def make(tmp_path: Path) -> Results:
     return Results(tmp_path / "out", "title", "subtitle", picture_height=64)
 
@@ -56,6 +61,15 @@ def test_a_picture_and_a_folder_of_one_name_are_no_trouble(tmp_path):
     add(results, "a", "a/a")
     results.save()
     assert files(tmp_path / "out") == {"a.png": 0, "a/a.png": 1}
+
+
+def test_a_folder_that_is_called_like_a_file(tmp_path):
+    """Of the data, a.jpg and b.jpg, and folders a.png and b.png: files and folders of the results meet."""
+    results = make(tmp_path)
+    add(results, "a", "a.png/x", "b.png/y", "b", "a.png/x")
+    results.save()
+    assert {p.as_posix() for p in files_of(tmp_path)} == {"a.png", "a.png_2/x.png", "b.png/y.png", "b_2.png",
+                                                          "a.png_2/x_2.png"}
 
 
 def test_the_page_links_every_picture_in_a_row(tmp_path):
