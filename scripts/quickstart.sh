@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From nothing but Python to pictures translated by a CUT that was trained here; about 8 minutes on 2 CPU cores,
-# faster with CUDA.
-#     bash scripts/quickstart.sh          trains for about 5 minutes
+# From nothing but Python to pictures translated by a CUT that was trained here; about 5 minutes on 2 idle CPU
+# cores, faster with CUDA.
+#     bash scripts/quickstart.sh          trains for about 4 minutes
 #     bash scripts/quickstart.sh --fast   trains for about a minute: enough to see that all works
 # A second run skips what is done. Everything lies in .venv, datasets/emoji, checkpoints and results.
 set -euo pipefail

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.networks.layout import empty_like
 from models.networks.precision import own_dtype
 
 Map = Callable[[Tensor], Tensor]
@@ -22,7 +23,9 @@ class LinearMap(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, forward_map: Map, transpose: Map) -> Tensor:
         ctx.maps = forward_map, transpose
-        return forward_map(x)
+        y = forward_map(x)
+        # autograd would return x itself as a view, whose strides torch may no longer take for channels-last
+        return y.detach() if y is x else y
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -89,7 +92,7 @@ def _spread(y: Tensor, dim: int, size: int) -> Tensor:
     """
     shape = list(y.shape)
     shape[dim] = size
-    x = y.new_empty(shape)
+    x = empty_like(y, shape)
     every_second = (slice(None),) * dim
     even, odd = x[(*every_second, slice(0, None, 2))], x[(*every_second, slice(1, None, 2))]
     torch.mul(y, 0.5, out=even)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.networks.layout import is_channels_last
 from models.networks.precision import at_least_float32
 
 # Guards the division by the length of an all-zero feature (paper's implementation).
@@ -33,27 +34,41 @@ def sample_locations(features: Sequence[Tensor], num_patches: int, *, shared: bo
 
 
 class Gather(torch.autograd.Function):
-    """gather(2, index) for places that are distinct in each picture, so that backward only has to write them.
+    """[B, C, H, W], places [B, S] -> [B, S, C]; places are distinct in each picture: backward writes them.
 
     torch's own adds them up, for which it turns all of a bfloat16 gradient into float32 and back on the CPU.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
-        ctx.shape = x.shape
-        return x.gather(2, index)
+    def forward(ctx, x: Tensor, location: Tensor) -> Tensor:
+        ctx.save_for_backward(location)
+        ctx.shape, ctx.channels_last = x.shape, is_channels_last(x)
+        if ctx.channels_last:       # neither order is copied into the other
+            return _rows(x).gather(1, location.unsqueeze(2).expand(-1, -1, x.shape[1]))
+        return x.flatten(2).gather(2, location.unsqueeze(1).expand(-1, x.shape[1], -1)).transpose(1, 2)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        index, = ctx.saved_tensors
-        return gradient.new_zeros(ctx.shape).scatter(2, index, gradient), None
+        location, = ctx.saved_tensors
+        order = torch.channels_last if ctx.channels_last else torch.contiguous_format
+        whole = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=order)
+        whole.zero_()
+        if ctx.channels_last:
+            _rows(whole).scatter_(1, location.unsqueeze(2).expand_as(gradient), gradient)
+        else:
+            turned = gradient.transpose(1, 2)
+            whole.flatten(2).scatter_(2, location.unsqueeze(1).expand_as(turned), turned)
+        return whole, None
+
+
+def _rows(x: Tensor) -> Tensor:
+    """[B, C, H, W] in channels-last order -> [B, H * W, C], a view."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def gather(feature: Tensor, location: Tensor) -> Tensor:
     """The feature vectors [B, S, C] of [B, C, H, W] at the places [B, S], all different in a picture."""
-    index = location.unsqueeze(1).expand(-1, feature.shape[1], -1)
-    return Gather.apply(feature.flatten(2), index).transpose(1, 2)
+    return Gather.apply(feature, location)
 
 
 class PatchSampler(nn.Module):

@@ -8,6 +8,8 @@ from torch import nn
 from models.networks.norm import NORMS, InstanceNorm, norm_layer
 from tests.formula import noise, picture
 
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
 
 def by_hand(x: np.ndarray) -> np.ndarray:
     """(x - mean) / sqrt(variance + 1e-5), a picture and a channel at a time (Ulyanov et al. 2016)."""
@@ -25,14 +27,15 @@ def test_learns_nothing_and_keeps_nothing():
     assert InstanceNorm(4).state_dict() == {}
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("incoming", LAYOUTS)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_gradient_is_that_of_central_differences(batch, layout):
+def test_gradient_is_that_of_central_differences(batch, incoming, layout):
     """Convolutions may hand back gradients in channels-last order; torch's own layer fails at batch 1."""
     x = picture(batch, 4, 5, 6)
     outgoing = noise(x.numel(), 2).reshape(x.shape)
     leaf = x.clone(memory_format=layout).requires_grad_()
-    InstanceNorm(4)(leaf).backward(outgoing.clone(memory_format=layout))
+    InstanceNorm(4)(leaf).backward(outgoing.clone(memory_format=incoming))
 
     step = 1e-5
     for place in range(0, x.numel(), 37):

@@ -30,17 +30,23 @@ def make(name: str, width: int = 16):
 
 # ---- locations
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_arrive_where_the_patches_were(dtype):
-    feature = torch.zeros(2, 3, 4, 5, dtype=dtype, requires_grad=True)
+def test_patches_and_their_gradients_are_those_of_their_places(dtype, layout):
+    values = torch.arange(120).reshape(2, 3, 4, 5).to(dtype)
+    feature = values.clone(memory_format=layout).requires_grad_()
     location = torch.tensor([[0, 7, 19], [7, 3, 4]])
     gradient = torch.arange(1, 19).reshape(2, 3, 3).to(dtype)       # B, S, C
-    gather(feature, location).backward(gradient)
+    patches = gather(feature, location)
+    patches.backward(gradient)
+    flat = values.float().flatten(2).numpy()
+    by_hand = [flat[image][:, at].T for image, at in enumerate(location.numpy())]
+    assert np.array_equal(patches.detach().float(), by_hand)
     expected = np.zeros((2, 3, 20))
     for image in range(2):
         for patch, place in enumerate(location[image]):
             expected[image, :, place] = gradient[image, patch].float()
-    assert feature.grad.dtype == dtype
+    assert feature.grad.dtype == dtype and feature.grad.is_contiguous(memory_format=layout)
     assert np.array_equal(feature.grad.float().flatten(2), expected)
 
 
