@@ -38,6 +38,10 @@ results=$(absolute "${RESULTS:-$PWD/results}")
 python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 finished=$checkpoints/$name/finished.txt  # holds the flags of a training that came to its end
 
+made_since() {  # made_since FILE OTHER: whether FILE is there and no older than OTHER
+    [ -e "$1" ] && ! [ "$2" -nt "$1" ]
+}
+
 data() {  # data FOLDER [DIRECTION]: the data set under ./datasets, and which way to translate
     direction=${2:-AtoB}
     dataroot=$(absolute "${DATAROOT:-$PWD/datasets/$1}")
@@ -63,7 +67,7 @@ translate() {  # translate [PHASE] FLAGS...: of test.py; PHASE is test or train
     phase=test
     case ${1:-} in test | train) phase=$1 && shift ;; esac
     out=$results/$name/${phase}_latest
-    if [ "$out/index.html" -nt "$finished" ]; then
+    if made_since "$out/index.html" "$finished"; then
         echo "$out: translated already"
         return
     fi
@@ -74,7 +78,7 @@ translate() {  # translate [PHASE] FLAGS...: of test.py; PHASE is test or train
 evaluate() {  # FID and more against all real pictures of the target side
     local real=$dataroot/${phase}B
     [ "$direction" = AtoB ] || real=$dataroot/${phase}A
-    if [ "$out/metrics.json" -nt "$out/index.html" ]; then
+    if made_since "$out/metrics.json" "$out/index.html"; then
         echo "$out/metrics.json: evaluated already"
         return
     fi
@@ -85,7 +89,7 @@ evaluate() {  # FID and more against all real pictures of the target side
 segment() {  # how well a network finds the labels again in the photos that were made from them
     if [ -z "${SEGMENTER:-}" ]; then
         echo "no pixAcc, classAcc and mAP: they need SEGMENTER=/path/to/network (docs/evaluation.md)"
-    elif [ "$out/segmentation.json" -nt "$out/index.html" ]; then
+    elif made_since "$out/segmentation.json" "$out/index.html"; then
         echo "$out/segmentation.json: evaluated already"
     else
         run "$python" scripts/evaluate_segmentation.py --labels "${LABELS:-$dataroot/${phase}B}" \
