@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "options/": ["options", "models", "data", "util"],
     "evaluation.py": ["models", "data", "util"],
     "datasets/": ["data", "util"],
-    "": ["options", "models", "data", "util", "evaluation"],       # train.py, test.py, scripts
+    "scripts/": ["options", "models", "data", "util", "evaluation", "scripts"],
+    "": ["options", "models", "data", "util", "evaluation"],       # train.py, test.py
 }
 ONLY_TORCH = ("models/networks/", "models/losses/")
 # util/errors.py ends a program; util/download.py is what download_dataset.py shows its progress with.
