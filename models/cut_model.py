@@ -74,22 +74,26 @@ class CUTModel(AdversarialModel):
         """Forward; update D on detached pictures; update G and F together against the new D."""
         self.real_A = self.to_device(batch, self.input_key)
         self.real_B = self.to_device(batch, self.target_key)
-        self.forward()
+        made = self.forward()
         losses_D = self.update_D()
-        losses_G = self.update_G_and_F()
+        losses_G = self.update_G_and_F(made)
         return {"G_GAN": losses_G.pop("G_GAN"), **losses_D, **losses_G}
 
-    def forward(self) -> None:
-        """G(A) and, with --nce_idt, G(B), whose loss may be differentiated here already."""
+    def forward(self) -> Generated:
+        """G(A) and, with --nce_idt, G(B), whose loss may be differentiated here already.
+
+        What it returns holds G's graph and features: only fake_B and idt_B outlive the step.
+        """
         self.mirrored = self.opt.flip_equivariance and self.draw_mirrored()
         self.early_nce_Y = None
         if self.identity_apart:
             self.early_nce_Y = early_backward(self.identity_loss, self.learning("G", "F"))
-            self.generated = self.generate(self.real_A)
+            made = self.generate(self.real_A)
         else:
-            self.generated = self.generate(self.real_A, *([self.real_B] if self.opt.nce_idt else []))
-            self.idt_B = self.generated.outputs[1] if self.opt.nce_idt else None
-        self.fake_B = self.generated.outputs[0]
+            made = self.generate(self.real_A, *([self.real_B] if self.opt.nce_idt else []))
+            self.idt_B = made.outputs[1] if self.opt.nce_idt else None
+        self.fake_B = made.outputs[0]
+        return made
 
     def generate(self, *sources: Tensor) -> Generated:
         """G of each domain; the key features come from this same pass where that is exact."""
@@ -106,9 +110,9 @@ class CUTModel(AdversarialModel):
 
         That halves the memory of a step, and takes no more time once a picture keeps the processor busy by
         itself. On a GPU, which can do more at a time, all pictures go through G together; so they do in
-        fp16, whose gradients need scaling all the way.
+        fp16, whose gradients need scaling all the way, and where G's pictures depend on each other.
         """
-        return (self.opt.nce_idt and self.uses_nce and self.device.type == "cpu"
+        return (self.opt.nce_idt and self.uses_nce and self.device.type == "cpu" and self.repeatable["G"]
                 and self.precision.name != "fp16" and self.real_A[:, 0].numel() >= APART_FROM)
 
     def draw_mirrored(self) -> bool:
@@ -138,20 +142,20 @@ class CUTModel(AdversarialModel):
         losses["D_penalty"] = penalty
         return self.objective.penalty_weight * penalty
 
-    def update_G_and_F(self) -> dict[str, Tensor]:
-        losses = self.generator_losses()
+    def update_G_and_F(self, made: Generated) -> dict[str, Tensor]:
+        losses = self.generator_losses(made)
         self.step(losses["G"], "G", "F")
         if self.memory:
             self.memory.follow(self.netG, self.netF)
         return losses
 
-    def generator_losses(self) -> dict[str, Tensor]:
+    def generator_losses(self, made: Generated) -> dict[str, Tensor]:
         """G_GAN, G (the sum that is minimised), NCE and NCE_Y, as they are shown."""
         zero = self.fake_B.new_zeros(())
         gan = zero
         if self.opt.lambda_GAN > 0:
             gan = self.objective.generator(self.netD(self.fake_B)) * self.opt.lambda_GAN
-        nce = self.nce_losses(self.generated) if self.uses_nce else [zero] * len(self.generated.outputs)
+        nce = self.nce_losses(made) if self.uses_nce else [zero] * len(made.outputs)
         nce += [] if self.early_nce_Y is None else [self.early_nce_Y]
         total = gan + sum(nce) / len(nce)
         return {"G_GAN": gan, "G": total, **dict(zip(("NCE", "NCE_Y"), nce, strict=False))}

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adversarial import check_weights
-from models.cut_model import CUTModel
+from models.cut_model import CUTModel, Generated
 from models.losses.gan import r1_penalty
 from models.networks.stylegan2 import StyleGAN2Generator
 from models.networks.tiled import Tiled
@@ -65,11 +65,12 @@ class SinCUTModel(CUTModel):
         """Never: the L1 loss learns from G(B) too."""
         return False
 
-    def forward(self) -> None:
-        super().forward()
+    def forward(self) -> Generated:
+        made = super().forward()
         self.idt_target = self.real_B.flip(3) if self.mirrored else self.real_B
         if self.idt_B is None and self.opt.lambda_identity > 0:
             self.idt_B = self.netG(self.idt_target)
+        return made
 
     def discriminator_penalty(self, losses: dict[str, Tensor]) -> Tensor | float:
         """R1, shown as D_R1 at its weight; steps that do not apply it (--R1_every) show the latest."""
@@ -83,8 +84,8 @@ class SinCUTModel(CUTModel):
         self.steps += 1
         return penalty
 
-    def generator_losses(self) -> dict[str, Tensor]:
-        losses = super().generator_losses()
+    def generator_losses(self, made: Generated) -> dict[str, Tensor]:
+        losses = super().generator_losses(made)
         if self.opt.lambda_identity > 0:
             losses["idt"] = self.opt.lambda_identity * F.l1_loss(self.idt_B, self.idt_target)
             losses["G"] = losses["G"] + losses["idt"]

@@ -1,6 +1,7 @@
 """CUT and FastCUT: the reference's steps, order of updates, key features, every choice of network."""
 
 import json
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import create_model, cut_model
-from models.cut_model import CUTModel
+from models.cut_model import CUTModel, Generated
 from models.losses.gan import OBJECTIVES
 from models.networks import DISCRIMINATORS, GENERATORS, PROJECTORS
 from models.networks.norm import NORMS
@@ -174,13 +175,44 @@ def embed(mlp: torch.nn.Module, feature: Tensor, places: Tensor) -> Tensor:
     return x / (x.norm(dim=2, keepdim=True) + 1e-7)
 
 
+def record_generated(model: CUTModel) -> list[Generated]:
+    """What model.generate will have returned, call by call."""
+    made, generate = [], model.generate
+    model.generate = lambda *sources: made.append(generate(*sources)) or made[-1]
+    return made
+
+
+@pytest.mark.parametrize("flags", ["--normG batch", "--flip_equivariance true",
+                                   "--nce_negatives both --nce_queue_size 99999"])
+def test_identity_loss_apart_changes_nothing(flags, float64, monkeypatch):
+    together, apart = (build("--num_patches", "100000", *flags.split()) for _ in range(2))
+    for model in (together, apart):
+        model.draw_mirrored = lambda: True
+    for step in range(2):
+        batch = {key: x.double() for key, x in batch_of(2, step).items()}
+        monkeypatch.setattr(cut_model, "APART_FROM", 10**9)
+        expected = together.train_step(batch)
+        monkeypatch.setattr(cut_model, "APART_FROM", 0)
+        for name, loss in apart.train_step(batch).items():
+            assert loss.item() == pytest.approx(expected[name].item(), rel=1e-9), (step, name)
+
+
+def test_no_features_outlive_the_step():
+    model = build()
+    made = record_generated(model)
+    model.train_step(batch_of())
+    features = [weakref.ref(feature) for feature in made.pop().keys[0]]
+    assert features and all(feature() is None for feature in features)
+
+
 def test_reused_key_features_are_those_of_another_pass(float64):
     first, second = (build("--num_patches", "100000") for _ in range(2))
     second.repeatable["G"] = False      # computed anew, and a domain at a time
+    made = [record_generated(model) for model in (first, second)]
     for step in range(3):
         batch = {key: x.double() for key, x in batch_of(2, step).items()}
         reused, again = first.train_step(batch), second.train_step(batch)
-        assert first.generated.keys is not None and second.generated.keys is None
+        assert made[0][step].keys is not None and made[1][step].keys is None
         for name, loss in reused.items():
             assert loss.item() == pytest.approx(again[name].item(), rel=1e-9), name
 
