@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models.compiled import compile_network
 from models.networks.init import init_weights
+from models.networks.layout import to_channels_last
 from models.networks.tapped import TappedGenerator
 from models.precision import Precision
 from models.schedules import SCHEDULES
@@ -65,7 +66,7 @@ class BaseModel(ABC):
         if self.opt.channels_last:
             for parameter in net.parameters():
                 if parameter.ndim == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+                    parameter.data = to_channels_last(parameter.data)
         if self.opt.isTrain and self.opt.grad_checkpoint and isinstance(net, TappedGenerator):
             net.use_checkpointing()
         self.networks[name] = net
@@ -148,7 +149,7 @@ class BaseModel(ABC):
 
     def to_device(self, batch: Batch, key: str) -> Tensor:
         images = batch[key].to(self.device, non_blocking=True)
-        return images.contiguous(memory_format=torch.channels_last) if self.opt.channels_last else images
+        return to_channels_last(images) if self.opt.channels_last else images
 
     @torch.inference_mode()
     def test_step(self, batch: Batch) -> dict[str, Tensor]:

@@ -21,7 +21,6 @@ def to_channels_last(x: Tensor) -> Tensor:
     return x if x.stride() == strides else x.as_strided(x.shape, strides)
 
 
-def empty_like(x: Tensor, shape: list[int]) -> Tensor:
-    """Memory for another shape [B, C, H, W], in x's order, dtype and place."""
-    order = torch.channels_last if is_channels_last(x) else torch.contiguous_format
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order)
+def order_of(x: Tensor) -> torch.memory_format:
+    """For torch.empty and its like."""
+    return torch.channels_last if is_channels_last(x) else torch.contiguous_format

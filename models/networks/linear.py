@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.layout import empty_like
+from models.networks.layout import order_of
 from models.networks.precision import own_dtype
 
 Map = Callable[[Tensor], Tensor]
@@ -92,7 +92,7 @@ def _spread(y: Tensor, dim: int, size: int) -> Tensor:
     """
     shape = list(y.shape)
     shape[dim] = size
-    x = empty_like(y, shape)
+    x = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=order_of(y))
     every_second = (slice(None),) * dim
     even, odd = x[(*every_second, slice(0, None, 2))], x[(*every_second, slice(1, None, 2))]
     torch.mul(y, 0.5, out=even)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.networks.layout import is_channels_last
+from models.networks.layout import order_of
 from models.networks.precision import at_least_float32
 
 # Guards the division by the length of an all-zero feature (paper's implementation).
@@ -42,18 +42,17 @@ class Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, location: Tensor) -> Tensor:
         ctx.save_for_backward(location)
-        ctx.shape, ctx.channels_last = x.shape, is_channels_last(x)
-        if ctx.channels_last:       # neither order is copied into the other
+        ctx.shape, ctx.order = x.shape, order_of(x)
+        if ctx.order == torch.channels_last:       # neither order is copied into the other
             return _rows(x).gather(1, location.unsqueeze(2).expand(-1, -1, x.shape[1]))
         return x.flatten(2).gather(2, location.unsqueeze(1).expand(-1, x.shape[1], -1)).transpose(1, 2)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         location, = ctx.saved_tensors
-        order = torch.channels_last if ctx.channels_last else torch.contiguous_format
-        whole = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=order)
+        whole = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=ctx.order)
         whole.zero_()
-        if ctx.channels_last:
+        if ctx.order == torch.channels_last:
             _rows(whole).scatter_(1, location.unsqueeze(2).expand_as(gradient), gradient)
         else:
             turned = gradient.transpose(1, 2)
