@@ -62,7 +62,7 @@ class Results:
             path = next(free for free in _numbered(path / part) if free not in self._files)
             self._folders.add(path)
         path = next(free for free in _numbered(path / last)
-                    if _file(free) not in self._files | self._folders)
+                    if _file(free) not in self._files and _file(free) not in self._folders)
         self._files.add(_file(path))
         return str(path)
 
