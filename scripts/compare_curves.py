@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util.atomic import atomic_file  # noqa: E402
-from util.curve import BOTTOM, HEIGHT, LEFT, RIGHT, STYLE, TOP, WIDTH, ticks  # noqa: E402
+from util.curve import HEIGHT, LEFT, STYLE, WIDTH, Frame, title_of  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 COLOURS = ("#4c8dff", "#e8833a", "#3aa76d", "#b05cc6")
@@ -57,28 +57,13 @@ def band(runs: Sequence[Series], name: str, width: int) -> list[tuple[int, float
 def panel(title: str, bands: Sequence[list[tuple[int, float, float, float]]]) -> str:
     """One loss: a band and a line for each group."""
     rows = [row for points in bands for row in points]
-    low, high, last = min(r[1] for r in rows), max(r[3] for r in rows), max(r[0] for r in rows)
-    margin = 0.05 * (high - low) or abs(low) * 0.05 or 1
-    low, high = low - margin, high + margin
-
-    def place(x: float, y: float) -> str:
-        return (f"{LEFT + (WIDTH - LEFT - RIGHT) * x / last:.1f},"
-                f"{TOP + (HEIGHT - TOP - BOTTOM) * (high - y) / (high - low):.1f}")
-
-    parts = [f'<text class="title" x="{LEFT}" y="18">{escape(title)}</text>']
-    for y in ticks(low, high):
-        down = place(0, y).split(",")[1]
-        parts.append(f'<path class="grid" d="M{LEFT} {down}H{WIDTH - RIGHT}"/>'
-                     f'<text x="{LEFT - 6}" y="{float(down) + 4}" text-anchor="end">{y:g}</text>')
-    for x in ticks(0, last):
-        across = place(x, low).split(",")[0]
-        parts.append(f'<text x="{across}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{x:,.10g}</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">images</text>')
+    frame = Frame(max(images for images, *_ in rows), [y for _, low, _, high in rows for y in (low, high)])
+    parts = [title_of(title), frame.axes()]
     for colour, points in zip(COLOURS, bands, strict=False):
-        edge = [place(x, top) for x, _, _, top in points] + [place(x, y) for x, y, _, _ in reversed(points)]
-        line = [place(x, y) for x, _, y, _ in points]
-        parts.append(f'<polygon points="{" ".join(edge)}" fill="{colour}" opacity="0.2"/>'
-                     f'<polyline points="{" ".join(line)}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        edge = [(x, top) for x, _, _, top in points] + [(x, low) for x, low, _, _ in reversed(points)]
+        middle = frame.line((x, mean) for x, _, mean, _ in points)
+        parts.append(f'<polygon points="{frame.line(edge)}" fill="{colour}" opacity="0.2"/>'
+                     f'<polyline points="{middle}" fill="none" stroke="{colour}" stroke-width="2"/>')
     return "".join(parts)
 
 

@@ -1,6 +1,7 @@
 """Curves over the images seen, as an SVG picture that needs nothing from elsewhere."""
 
 import math
+from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape
 
 Points = list[tuple[float, float]]
@@ -34,29 +35,46 @@ def _multiples(low: float, high: float, step: float) -> list[float]:
     return [number * step for number in range(first, last + 1)]
 
 
+class Frame:
+    """The scales of a panel: x from 0 to `last`, y from `low` to `high`."""
+
+    def __init__(self, last: float, values: Sequence[float]):
+        """values: all that y shall reach, with a margin around them."""
+        margin = 0.05 * (max(values) - min(values)) or abs(values[0]) * 0.05 or 1
+        self.last, self.low, self.high = last, min(values) - margin, max(values) + margin
+
+    def across(self, x: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * x / self.last
+
+    def down(self, y: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (self.high - y) / (self.high - self.low)
+
+    def line(self, points: Iterable[tuple[float, float]]) -> str:
+        """The points as an SVG attribute."""
+        return " ".join(f"{self.across(x):.1f},{self.down(y):.1f}" for x, y in points)
+
+    def axes(self) -> str:
+        parts = []
+        for y in ticks(self.low, self.high):
+            parts.append(f'<path class="grid" d="M{LEFT} {self.down(y):.1f}H{WIDTH - RIGHT}"/>'
+                         f'<text x="{LEFT - 6}" y="{self.down(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
+        for x in ticks(0, self.last):
+            place = f'x="{self.across(x):.1f}" y="{HEIGHT - BOTTOM + 16}"'
+            parts.append(f'<text {place} text-anchor="middle">{x:,.10g}</text>')
+        parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">images</text>')
+        return "".join(parts)
+
+
+def title_of(name: str) -> str:
+    return f'<text class="title" x="{LEFT}" y="18">{escape(name)}</text>'
+
+
 def _panel(name: str, points: Points) -> str:
-    title = f'<text class="title" x="{LEFT}" y="18">{escape(name)}</text>'
     if not points:
-        return title
+        return title_of(name)
     xs, ys = zip(*points, strict=True)
-    margin = 0.05 * (max(ys) - min(ys)) or abs(ys[0]) * 0.05 or 1
-    low, high = min(ys) - margin, max(ys) + margin
-
-    def across(x: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * x / max(xs)
-
-    def down(y: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (high - y) / (high - low)
-
-    parts = [title]
-    for y in ticks(low, high):
-        parts.append(f'<path class="grid" d="M{LEFT} {down(y):.1f}H{WIDTH - RIGHT}"/>'
-                     f'<text x="{LEFT - 6}" y="{down(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
-    for x in ticks(0, max(xs)):
-        place = f'x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 16}"'
-        parts.append(f'<text {place} text-anchor="middle">{x:,.10g}</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">images</text>')
-    places = [f"{across(x):.1f},{down(y):.1f}" for x, y in points]
-    parts.append(f'<polyline class="line" points="{" ".join(places)}"/>')
-    parts += [f'<circle class="dot" r="3" cx="{across(x):.1f}" cy="{down(y):.1f}"/>' for x, y in points]
+    frame = Frame(max(xs), ys)
+    parts = [title_of(name), frame.axes(), f'<polyline class="line" points="{frame.line(points)}"/>']
+    parts += [f'<circle class="dot" r="3" cx="{frame.across(x):.1f}" cy="{frame.down(y):.1f}"/>'
+              for x, y in points]
     return "".join(parts)

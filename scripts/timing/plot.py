@@ -3,10 +3,10 @@
 from typing import Any
 from xml.sax.saxutils import escape
 
+from util.curve import STYLE
+
 ROW, LEFT, RIGHT, WIDTH = 26, 150, 130, 720
 COLOURS = {"reference": "#9aa4b1", "ours": "#4c8dff"}
-STYLE = ("text{font:12px system-ui,sans-serif;fill:#68717d}.title{font-weight:600;fill:#1c2128}"
-         "@media(prefers-color-scheme:dark){.title{fill:#e4e7eb}text{fill:#929aa5}}")
 
 
 def bars(table: list[dict[str, Any]], field: str, title: str, unit: str, digits: int, top: float) -> str:
