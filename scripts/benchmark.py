@@ -35,6 +35,8 @@ WORKERS = ROOT / "scripts" / "timing"
 # needs: G's passes, D's, their backwards and the encoder's; what repeats itself is not counted. FastCUT's is
 # the mean of mirrored and unmirrored steps.
 STEP_GFLOP = {"CUT": 1286.0, "FastCUT": 730.0}
+# Flags of --flags that leave these operations what they are.
+SAME_OPERATIONS = {"--channels_last", "--compile", "--grad_checkpoint"}
 
 
 class Case(NamedTuple):
@@ -153,7 +155,7 @@ def summary(case: Case, runs: list[dict[str, Any]], args: Namespace,
            "quartiles": [round(q, 5) for q in quartiles(seconds)], "samples": len(seconds),
            "images_per_second": round(runs[0]["images"] / median, 4),
            "peak_MB": round(max(run["peak_MB"] for run in runs))}
-    if args.what == "step" and case.model in STEP_GFLOP:
+    if args.what == "step" and case.model in STEP_GFLOP and set(told["flags"].split()) <= SAME_OPERATIONS:
         gflop = STEP_GFLOP[case.model] * (told["size"] / 256) ** 2 * told["batch_size"]
         row["GFLOP/s"] = round(gflop / median, 1)
         best = peak.get("bf16_GFLOP/s" if case.precision in ("bf16", "fp16") else "fp32_GFLOP/s")

@@ -96,7 +96,7 @@ def data(told: dict[str, Any]) -> tuple[list[float], int]:
 
 def translation(told: dict[str, Any]) -> tuple[list[float], int]:
     """test.py as a user runs it, from its start to its end; the weights are random."""
-    opt = TrainOptions().parse(options(told, crop_size=256))
+    opt = TrainOptions().parse(options(told))
     create_model(opt).save_weights(Path(opt.checkpoints_dir) / opt.name, "latest")
     command = [sys.executable, str(ROOT / "test.py"), *options(told, results_dir=told["folder"])]
     pictures = min(len(find_pictures(f"{told['dataroot']}/testA")), told["max_dataset_size"] or 10**9)

@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from scripts.timing.plot import draw
 
@@ -56,6 +57,35 @@ def test_ratios_by_hand(benchmark):
              {"subject": "ours", "model": "FastCUT", "seconds": 1.0, "peak_MB": 50}]
     assert benchmark.ratios(table[0], table) == {"faster": 2.5, "memory": 0.5}
     assert benchmark.ratios(table[1], table) is None and benchmark.ratios(table[2], table) is None
+
+
+def test_no_rate_where_flags_change_the_networks(benchmark):
+    case, runs = benchmark.Case("ours", "CUT", "fp32"), [{"seconds": [2.0], "images": 1, "peak_MB": 1}]
+    known, unknown = (benchmark.summary(case, runs, arguments(flags=flags), {"fp32_GFLOP/s": 1.0})
+                      for flags in ("--channels_last", "--ngf 32"))
+    assert known["GFLOP/s"] == 643 and "GFLOP/s" not in unknown
+
+
+@pytest.mark.parametrize("what", ["step", "epoch", "translate", "data"])
+def test_what_it_times(what, tmp_path):
+    """Really, with tiny networks: the report, the picture and the record agree."""
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            Image.new("RGB", (40, 40), (80 * number, 9, 9)).save(tmp_path / folder / f"{number}.png")
+    small = "--ngf 2 --ndf 2 --netF_nc 4 --netG resnet_4blocks --nce_layers 0,4 --load_size 36"
+    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), what, "--dataroot", str(tmp_path),
+               "--size", "32", "--rounds", "1", "--steps", "2", "--warmup", "0", "--threads", "1",
+               "--num_threads", "0", "--max_dataset_size", "2", "--flags", small,
+               "--json", str(tmp_path / "found.json"), "--plot", str(tmp_path / "found.svg")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    row, = json.loads((tmp_path / "found.json").read_text())["results"]
+    images = {"step": 1, "epoch": 2, "translate": 2, "data": 2}[what]
+    assert row["images_per_second"] == pytest.approx(images / row["seconds"], rel=0.01)
+    assert row["samples"] == {"step": 2, "epoch": 1, "translate": 1, "data": 2}[what] and row["peak_MB"] > 100
+    assert f"CUT fp32{row['seconds']:24.3f}" in done.stdout
+    assert "CUT fp32" in (tmp_path / "found.svg").read_text()
 
 
 def test_bars_are_as_long_as_their_values(tmp_path):
