@@ -56,10 +56,7 @@ def test_pictures_replaced(own_pictures: Path, tmp_path: Path) -> None:
 def test_pictures_added_between_two_runs(own_pictures: Path, tmp_path: Path) -> None:
     training = Training(tmp_path, own_pictures, SHORT)
     with tally("pictures added before resuming"):
-        program = training.start()
-        assert program.until(lambda: training.stepped(program, 8))
-        program.signal(signal.SIGTERM)
-        assert program.end() == 143
+        training.stop_after(8)
         for number in range(3):
             shutil.copy(own_pictures / "trainA" / "0.png", own_pictures / "trainA" / f"more{number}.png")
         program = training.run(resume=True)
@@ -71,10 +68,7 @@ def test_pictures_removed_between_two_runs(own_pictures: Path, tmp_path: Path) -
     """So many that the epoch which was begun has fewer images than it had seen."""
     training = Training(tmp_path, own_pictures, SHORT)
     with tally("pictures removed before resuming"):
-        program = training.start()
-        assert program.until(lambda: training.stepped(program, 4))
-        program.signal(signal.SIGTERM)
-        assert program.end() == 143
+        training.stop_after(4)
         for side in ("trainA", "trainB"):
             for number in range(2, 6):
                 (own_pictures / side / f"{number}.png").unlink(missing_ok=True)

@@ -55,8 +55,7 @@ def test_no_room_from_the_start(pictures: Path, tmp_path: Path) -> None:
 def test_no_room_for_a_while(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
     training = Training(tmp_path, pictures, SHORT)
     with tally("disk full for a while"):
-        program = training.start()
-        assert program.until(lambda: training.has_state)
+        program = training.start_saved()
         limit_files(program, 100_000)
         assert program.until(lambda: "is not saved" in program.out)
         assert training.kept()["total_images"] >= 4
@@ -68,8 +67,7 @@ def test_no_room_for_a_while(pictures: Path, tmp_path: Path, undisturbed: Traini
 def test_no_room_when_it_is_told_to_end(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
     training = Training(tmp_path, pictures, SHORT)
     with tally("disk full at SIGTERM"):
-        program = training.start()
-        assert program.until(lambda: training.has_state)
+        program = training.start_saved()
         limit_files(program, 100_000)
         program.signal(15)
         assert program.end() == 1 and "kept is epoch 1, image 4 of it" in program.err
@@ -84,8 +82,7 @@ def test_file_system_fills_up(pictures: Path, small_disk: Path, undisturbed: Tra
     """
     training = Training(small_disk, pictures, SHORT)
     with tally("file system full for a while"):
-        program = training.start()
-        assert program.until(lambda: training.has_state)
+        program = training.start_saved()
         filler = small_disk / "filler"
         with open(filler, "wb", buffering=0) as stream, pytest.raises(OSError):
             while True:
@@ -162,8 +159,7 @@ def test_read_only_folder(tmp_path: Path, pictures: Path, small_disk: Path) -> N
 def test_folder_taken_away_during_the_training(tmp_path: Path, pictures: Path) -> None:
     training = Training(tmp_path, pictures, SHORT)
     with tally("checkpoints folder taken away"):
-        program = training.start()
-        assert program.until(lambda: training.has_state)
+        program = training.start_saved()
         training.folder.rename(tmp_path / "elsewhere")
         assert program.end() == 0, program.err
         assert training.kept()["total_images"] == 24 and (training.folder / "latest_net_G.pth").exists()

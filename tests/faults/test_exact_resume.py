@@ -1,7 +1,6 @@
 """Interrupted and resumed, a training ends as if it had never stopped, bit for bit."""
 
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +62,6 @@ def test_resumed_run_equals_the_undisturbed_one(
     with tally(f"stopped three times and resumed: {model}"):
         # in the first epoch, about the end of one, and in the last
         for number, after in enumerate((steps // 6, steps // 3 - 1, steps - 2)):
-            program = training.start(resume=number > 0)
-            assert program.until(lambda after=after, program=program: training.stepped(program, after))
-            program.signal(signal.SIGTERM)
-            assert program.end() == 143, program.err
+            training.stop_after(after, resume=number > 0)
         assert training.run(resume=True).end() == 0
         assert_equal(training, whole[model])

@@ -33,8 +33,7 @@ def test_killed_at_random_moments(pictures: Path, tmp_path: Path, pytestconfig: 
 
 def test_killed_at_every_step_of_a_save(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
     training = Training(tmp_path, pictures, SHORT)
-    program = training.start()
-    assert program.until(lambda: training.has_state)
+    program = training.start_saved()
     program.kill()
     with tally("kill -9 within a save", SAVE_CALLS):
         for call in range(1, SAVE_CALLS + 1):
@@ -46,8 +45,7 @@ def test_killed_at_every_step_of_a_save(pictures: Path, tmp_path: Path, undistur
 def test_killed_in_the_middle_of_writing_a_file(
         pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
     training = Training(tmp_path, pictures, SHORT)
-    program = training.start()
-    assert program.until(lambda: training.has_state)
+    program = training.start_saved()
     program.kill()
     state = (training.folder / "latest_state.pth").stat().st_size
     with tally("kill -9 within a write", 3):

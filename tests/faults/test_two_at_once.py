@@ -40,8 +40,7 @@ def test_lock_of_a_killed_training_is_no_hindrance(
         pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
     training = Training(tmp_path, pictures, [*SHORT, "--num_threads", "2"])
     with tally("lock left by kill -9"):
-        first = training.start()
-        assert first.until(lambda: training.has_state)
+        first = training.start_saved()
         first.kill()                                # its workers live on for a while
         assert (training.folder / "lock.json").exists()
         assert training.run(resume=True).end() == 0
@@ -65,10 +64,7 @@ def test_fresh_start_keeps_the_earlier_run(pictures: Path, tmp_path: Path, undis
     """--continue_train forgotten: what the earlier run had reached is not lost."""
     training = Training(tmp_path, pictures, SHORT)
     with tally("--continue_train forgotten"):
-        first = training.start()
-        assert first.until(lambda: training.stepped(first, 15))
-        first.signal(signal.SIGTERM)
-        assert first.end() == 143
+        training.stop_after(15)
         images = training.kept()["total_images"]
         second = training.start("--seed", "4")
         assert second.until(lambda: training.has_state and training.kept()["total_images"] == 4)

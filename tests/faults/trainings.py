@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,19 @@ class Training:
         program = self.start(*more, trap=trap, resume=resume)
         program.end()
         return program
+
+    def start_saved(self) -> Program:
+        """A program that has saved a state, and goes on."""
+        program = self.start()
+        assert program.until(lambda: self.has_state), program.err
+        return program
+
+    def stop_after(self, rows: int, resume: bool = False) -> None:
+        """A program that is asked to end once stats.jsonl has so many rows, and does."""
+        program = self.start(resume=resume)
+        assert program.until(lambda: self.stepped(program, rows)), program.err
+        program.signal(signal.SIGTERM)
+        assert program.end() == 143, program.err
 
     @property
     def has_state(self) -> bool:
