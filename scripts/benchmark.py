@@ -5,6 +5,7 @@
     python scripts/benchmark.py epoch --dataroot ./datasets/horse2zebra --max_dataset_size 20
     python scripts/benchmark.py translate --dataroot ./datasets/horse2zebra --reference ...
     python scripts/benchmark.py data --dataroot ./datasets/horse2zebra --num_threads 8
+    python scripts/benchmark.py step --precisions bf16 --flags= --flags=--channels_last
 
 Every case runs in a process of its own, so that each has its own peak of memory; with --reference our
 cases alternate with the reference's, round after round, and ratios are taken of the medians. The
@@ -31,6 +32,11 @@ from scripts.timing.plot import draw  # noqa: E402
 
 WORKERS = ROOT / "scripts" / "timing"
 
+MODELS = {"CUT": "--model cut --CUT_mode CUT", "FastCUT": "--model cut --CUT_mode FastCUT",
+          "SinCUT": "--model sincut", "CycleGAN": "--model cycle_gan", "GcGAN": "--model gcgan",
+          "DistanceGAN": "--model distance_gan", "SelfDistance": "--model distance_gan --use_self_distance"}
+OF_THE_REFERENCE = ("CUT", "FastCUT", "SinCUT", "CycleGAN")
+
 # Floating point operations of one training step at 256 pixels and batch 1, of the operations that the model
 # needs: G's passes, D's, their backwards and the encoder's; what repeats itself is not counted. FastCUT's is
 # the mean of mirrored and unmirrored steps.
@@ -45,10 +51,12 @@ class Case(NamedTuple):
     subject: str
     model: str
     precision: str
+    flags: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.model} {self.precision}" if self.subject == "ours" else f"{self.model} reference"
+        shown = f"{self.precision} {self.flags}".strip() if self.subject == "ours" else "reference"
+        return f"{self.model} {shown}"
 
 
 def main() -> None:
@@ -76,7 +84,7 @@ def parse() -> Namespace:
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("what", choices=["step", "epoch", "translate", "data"], help="what is timed")
-    add("--models", nargs="+", choices=["CUT", "FastCUT", "SinCUT"], default=["CUT"], help="models")
+    add("--models", nargs="+", choices=MODELS, default=["CUT"], help="models")
     add("--precisions", nargs="+", default=["fp32"], help="values of --precision")
     add("--size", type=int, default=None, help="pixels a side; default: 256, SinCUT 64")
     add("--batch_size", type=int, default=None, help="pictures a step; default: 1, SinCUT 16")
@@ -89,7 +97,8 @@ def parse() -> Namespace:
     add("--dataroot", default=None, help="data set for epoch, translate and data")
     add("--max_dataset_size", type=int, default=None, help="pictures a side at most")
     add("--num_threads", type=int, default=4, help="worker processes that read pictures")
-    add("--flags", default="", help="more flags of train.py and test.py for our cases, in quotes")
+    add("--flags", action="append", metavar="='FLAGS'",
+        help="more flags of train.py and test.py for our cases; given again, more cases")
     add("--reference", default=None, help="checkout of the reference implementation")
     add("--reference_python", default=sys.executable, help="interpreter for it")
     add("--json", default=None, help="file for all that was measured")
@@ -103,11 +112,12 @@ def parse() -> Namespace:
 
 
 def cases(args: Namespace) -> list[Case]:
-    """All cases of a round: ours in each format, and the reference's once a model."""
+    """All cases of a round: ours in each format and with each --flags, the reference's once a model."""
     found = []
     for model in args.models:
-        found += [Case("ours", model, precision) for precision in args.precisions]
-        if args.reference:
+        found += [Case("ours", model, precision, flags)
+                  for precision in args.precisions for flags in args.flags or [""]]
+        if args.reference and model in OF_THE_REFERENCE:
             found.append(Case("reference", model, "fp32"))
     return found
 
@@ -115,13 +125,13 @@ def cases(args: Namespace) -> list[Case]:
 def settings(case: Case, args: Namespace) -> dict[str, Any]:
     """What a worker is told, with the model's own sizes where none were given."""
     single = case.model == "SinCUT"
-    return {"what": args.what, "model": case.model, "precision": case.precision,
+    return {"what": args.what, "model_flags": MODELS[case.model].split(), "precision": case.precision,
             "device": args.device, "size": args.size or (64 if single else 256), "clock": args.clock,
             "batch_size": args.batch_size or (16 if single else 1), "steps": args.steps,
             "warmup": args.warmup,
             "dataroot": args.dataroot and os.path.abspath(args.dataroot),
             "max_dataset_size": args.max_dataset_size, "num_threads": args.num_threads,
-            "flags": args.flags if case.subject == "ours" else "",
+            "flags": case.flags,
             "checkout": os.path.abspath(args.reference) if case.subject == "reference" else str(ROOT)}
 
 
@@ -181,12 +191,12 @@ def ratios(row: dict[str, Any], table: list[dict[str, Any]]) -> dict[str, float]
 
 def render(table: list[dict[str, Any]], peak: dict[str, float]) -> str:
     lines = [f"measured peak: {peak}", "",
-             f"{'case':22}{'median s':>10}{'quartiles':>20}{'images/s':>10}{'peak MB':>9}{'GFLOP/s':>9}"
+             f"{'case':30}{'median s':>10}{'quartiles':>20}{'images/s':>10}{'peak MB':>9}{'GFLOP/s':>9}"
              f"{'of peak':>9}{'faster':>8}{'memory':>8}"]
     for row in table:
         spread = "-".join(f"{q:.3f}" for q in row["quartiles"])
         ratio = row["ratio"] or {"faster": "", "memory": ""}
-        lines.append(f"{row['case']:22}{row['seconds']:10.3f}{spread:>20}{row['images_per_second']:10.3f}"
+        lines.append(f"{row['case']:30}{row['seconds']:10.3f}{spread:>20}{row['images_per_second']:10.3f}"
                      f"{row['peak_MB']:9}{row.get('GFLOP/s', ''):>9}{row.get('of_peak', ''):>9}"
                      f"{ratio['faster']:>8}{ratio['memory']:>8}")
     return "\n".join(lines)

@@ -34,15 +34,14 @@ def main() -> None:
 
 def options(told: dict[str, Any], **more: Any) -> list[str]:
     """The command line."""
-    model = ["--model", "sincut"] if told["model"] == "SinCUT" else ["--CUT_mode", told["model"]]
     flags = {"dataroot": told["dataroot"] or "none", "precision": told["precision"],
              "crop_size": told["size"], "batch_size": told["batch_size"], "num_threads": told["num_threads"],
              "name": "benchmark",
              "gpu_ids": "0" if told["device"] == "cuda" else "-1", "checkpoints_dir": told["folder"]} | more
     if told["max_dataset_size"]:
         flags["max_dataset_size"] = told["max_dataset_size"]
-    return [*model, *(str(part) for name, value in flags.items() for part in (f"--{name}", value)),
-            *told["flags"].split()]
+    pairs = [str(part) for name, value in flags.items() for part in (f"--{name}", value)]
+    return [*told["model_flags"], *pairs, *told["flags"].split()]
 
 
 def wait(told: dict[str, Any]) -> float:

@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 
 from util.curve import STYLE
 
-ROW, LEFT, RIGHT, WIDTH = 26, 150, 130, 720
+ROW, LEFT, RIGHT, WIDTH = 26, 190, 130, 760
 COLOURS = {"reference": "#9aa4b1", "ours": "#4c8dff"}
 
 

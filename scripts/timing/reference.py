@@ -35,10 +35,8 @@ def main() -> None:
 
 
 def flags(told: dict) -> list:
-    single = told["model"] == "SinCUT"
-    model = ["--model", "sincut"] if single else ["--model", "cut", "--CUT_mode", told["model"]]
-    found = [*model, "--dataroot", told["dataroot"] or "none", "--name", "benchmark", "--crop_size",
-             str(told["size"]), "--batch_size", str(told["batch_size"]), "--num_threads",
+    found = [*told["model_flags"], "--dataroot", told["dataroot"] or "none", "--name", "benchmark",
+             "--crop_size", str(told["size"]), "--batch_size", str(told["batch_size"]), "--num_threads",
              str(told["num_threads"]), "--gpu_ids", "0" if told["device"] == "cuda" else "-1",
              "--checkpoints_dir", told["folder"]]
     if told["max_dataset_size"]:

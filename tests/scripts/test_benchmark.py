@@ -29,7 +29,7 @@ def benchmark():
 def arguments(**changes) -> Namespace:
     values = dict(what="step", models=["CUT"], precisions=["fp32", "bf16"], size=None, batch_size=None,
                   steps=2, warmup=1, clock="wall", device="cpu", dataroot=None, max_dataset_size=None,
-                  num_threads=4, flags="", reference="somewhere", threads=1)
+                  num_threads=4, flags=None, reference="somewhere", threads=1)
     return Namespace(**values | changes)
 
 
@@ -38,6 +38,8 @@ def test_our_cases_alternate_with_the_references(benchmark):
     assert names == ["CUT fp32", "CUT bf16", "CUT reference",
                      "FastCUT fp32", "FastCUT bf16", "FastCUT reference"]
     assert len(benchmark.cases(arguments(reference=None))) == 2
+    several = arguments(models=["GcGAN"], precisions=["bf16"], flags=["", "--channels_last"])
+    assert [case.name for case in benchmark.cases(several)] == ["GcGAN bf16", "GcGAN bf16 --channels_last"]
 
 
 def test_a_row_by_hand(benchmark):
@@ -60,9 +62,9 @@ def test_ratios_by_hand(benchmark):
 
 
 def test_no_rate_where_flags_change_the_networks(benchmark):
-    case, runs = benchmark.Case("ours", "CUT", "fp32"), [{"seconds": [2.0], "images": 1, "peak_MB": 1}]
-    known, unknown = (benchmark.summary(case, runs, arguments(flags=flags), {"fp32_GFLOP/s": 1.0})
-                      for flags in ("--channels_last", "--ngf 32"))
+    runs = [{"seconds": [2.0], "images": 1, "peak_MB": 1}]
+    known, unknown = (benchmark.summary(benchmark.Case("ours", "CUT", "fp32", flags), runs, arguments(),
+                                        {"fp32_GFLOP/s": 1.0}) for flags in ("--channels_last", "--ngf 32"))
     assert known["GFLOP/s"] == 643 and "GFLOP/s" not in unknown
 
 
@@ -76,7 +78,7 @@ def test_what_it_times(what, tmp_path):
     small = "--ngf 2 --ndf 2 --netF_nc 4 --netG resnet_4blocks --nce_layers 0,4 --load_size 36"
     command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), what, "--dataroot", str(tmp_path),
                "--size", "32", "--rounds", "1", "--steps", "2", "--warmup", "0", "--threads", "1",
-               "--num_threads", "0", "--max_dataset_size", "2", "--flags", small,
+               "--num_threads", "0", "--max_dataset_size", "2", f"--flags={small}",
                "--json", str(tmp_path / "found.json"), "--plot", str(tmp_path / "found.svg")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -84,8 +86,8 @@ def test_what_it_times(what, tmp_path):
     images = {"step": 1, "epoch": 2, "translate": 2, "data": 2}[what]
     assert row["images_per_second"] == pytest.approx(images / row["seconds"], rel=0.01)
     assert row["samples"] == {"step": 2, "epoch": 1, "translate": 1, "data": 2}[what] and row["peak_MB"] > 100
-    assert f"CUT fp32{row['seconds']:24.3f}" in done.stdout
-    assert "CUT fp32" in (tmp_path / "found.svg").read_text()
+    assert f"{row['seconds']:10.3f}" in done.stdout.splitlines()[-1]
+    assert f"CUT fp32 {small}" in (tmp_path / "found.svg").read_text()
 
 
 def test_bars_are_as_long_as_their_values(tmp_path):
@@ -93,7 +95,7 @@ def test_bars_are_as_long_as_their_values(tmp_path):
              {"case": "CUT reference", "subject": "reference", "model": "CUT", "seconds": 5.0, "peak_MB": 99}]
     tree = ElementTree.fromstring(draw(table, "step"))
     widths = [float(e.get("width")) for e in tree.iter("{http://www.w3.org/2000/svg}rect")]
-    assert widths == [176, 440, 222.2, 440]       # 720 wide, 280 of it for words
+    assert widths == [176, 440, 222.2, 440]       # 760 wide, 320 of it for words
     texts = [e.text for e in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert "2.00 s (0.40)" in texts and "99 MB" in texts and "CUT <fp32>" in texts
 
@@ -119,8 +121,9 @@ def test_the_driver_of_a_reference(tmp_path):
         path = tmp_path / "checkout" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    told = {"checkout": str(tmp_path / "checkout"), "what": "step", "model": "FastCUT", "size": 8,
-            "batch_size": 1, "steps": 3, "warmup": 1, "threads": 1, "device": "cpu", "clock": "wall",
+    told = {"checkout": str(tmp_path / "checkout"), "what": "step", "size": 8,
+            "model_flags": ["--model", "cut", "--CUT_mode", "FastCUT"], "batch_size": 1,
+            "steps": 3, "warmup": 1, "threads": 1, "device": "cpu", "clock": "wall",
             "dataroot": None, "max_dataset_size": None, "num_threads": 0, "folder": str(tmp_path),
             "answer": str(tmp_path / "answer.json")}
     driver = ROOT / "scripts" / "timing" / "reference.py"
