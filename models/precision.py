@@ -26,6 +26,11 @@ def resolve_precision(name: str, device: torch.device) -> str:
     return name
 
 
+def resolve_channels_last(chosen: bool | None, precision: str, device: torch.device) -> bool:
+    """What no --channels_last stands for: True where it was measured to be faster (docs/performance.md)."""
+    return precision == "bf16" and device.type == "cpu" if chosen is None else chosen
+
+
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 runs in hardware: a GPU from capability 8.0, a CPU with AVX512-BF16 or AMX."""
     if device.type == "cuda":

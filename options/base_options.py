@@ -12,7 +12,7 @@ from models import find_model
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.init import INITS
 from models.networks.norm import NORMS
-from models.precision import resolve_precision
+from models.precision import resolve_channels_last, resolve_precision
 from options.checks import check_options
 from options.parser import OptionParser
 from options.speed import add_speed
@@ -53,6 +53,7 @@ class BaseOptions(ABC):
         check_options(opt)
         opt.device = resolve_device(opt.gpu_ids)
         opt.precision = resolve_precision(opt.precision, opt.device)
+        opt.channels_last = resolve_channels_last(opt.channels_last, opt.precision, opt.device)
         return opt
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from data.picture_cache import CACHES
 from models.precision import PRECISIONS
 from options.parser import OptionParser
+from util.flags import str2bool
 
 
 def add_speed(parser: OptionParser, is_train: bool) -> None:
@@ -13,7 +14,8 @@ def add_speed(parser: OptionParser, is_train: bool) -> None:
              "GPUs that have it, else fp32. Weights and losses are float32 in any case")
     add("--compile", action="store_true",
         help="let torch.compile translate the networks: a slow first step, then faster ones on a GPU")
-    add("--channels_last", action="store_true", help="keep feature maps in channels-last order (for GPUs)")
+    add("--channels_last", type=str2bool, nargs="?", const=True, default=None,
+        help="keep feature maps in channels-last order; default: with bf16 on a CPU, where that is faster")
     if is_train:
         add("--grad_checkpoint", action="store_true",
             help="keep fewer of G's activations and compute the others again: about a third more time")

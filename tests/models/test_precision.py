@@ -9,7 +9,7 @@ from models.losses.gan import OBJECTIVES, gradient_penalty, r1_penalty
 from models.losses.patch_nce import patch_nce_loss
 from models.networks.norm import InstanceNorm
 from models.networks.patch_sampler import unit_length
-from models.precision import Precision, has_fast_bf16, resolve_precision
+from models.precision import Precision, has_fast_bf16, resolve_channels_last, resolve_precision
 from options.train_options import TrainOptions
 from util.errors import UsageError
 
@@ -36,6 +36,15 @@ def test_auto_is_fp32_on_a_cpu_and_tf32_needs_a_gpu():
     assert isinstance(has_fast_bf16(CPU), bool)
     with pytest.raises(UsageError, match="--precision tf32"):
         resolve_precision("tf32", CPU)
+
+
+@pytest.mark.parametrize(("flags", "expected"), [
+    ("", False), ("--precision bf16", True), ("--precision bf16 --channels_last false", False),
+    ("--channels_last", True), ("--channels_last true", True), ("--precision fp16", False)])
+def test_order_of_feature_maps(flags, expected):
+    opt = TrainOptions().parse(["--dataroot", "x", "--gpu_ids", "-1", *flags.split()])
+    assert opt.channels_last is expected
+    assert not resolve_channels_last(None, "bf16", torch.device("cuda"))
 
 
 @pytest.mark.cuda
