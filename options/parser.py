@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import UsageError
+from util.flags import str2bool
 
 # What JSON can hold for a flag whose default is of a type.
 SAME_KIND = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
+TYPED = {str2bool: bool, int: int, float: float}    # what comes of a flag's text
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -68,7 +70,8 @@ class OptionParser(argparse.ArgumentParser):
             if action.dest not in recorded:
                 continue
             value, default = recorded[action.dest], action.default
-            kinds = SAME_KIND.get(type(default), (str, int))
+            kind = TYPED.get(action.type, str) if default is None else type(default)
+            kinds = SAME_KIND.get(kind, object)
             if not (value is None and default is None or isinstance(value, kinds)
                     and isinstance(value, bool) == (kinds == (bool,))
                     and (action.choices is None or value in action.choices)):

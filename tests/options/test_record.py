@@ -96,6 +96,17 @@ def test_what_is_typed_wins(trained, translate):
     assert (opt.crop_size, opt.load_size) == (32, 48)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_was_chosen_by_itself_goes_on(trained, tmp_path, precision):
+    """--channels_last has no default of its own: it comes of the precision and the device."""
+    opt = trained("--precision", precision)
+    assert opt.channels_last == (precision == "bf16")
+    resume = ["--continue_train", "--name", "run", "--checkpoints_dir", str(tmp_path), "--gpu_ids", "-1"]
+    again = TrainOptions().parse(resume)
+    assert (again.precision, again.channels_last) == (precision, opt.channels_last)
+    assert not TrainOptions().parse([*resume, "--channels_last", "false"]).channels_last
+
+
 def test_the_model_is_read_from_the_record_too(trained, translate):
     trained("--model", "cycle_gan")
     opt = translate()
