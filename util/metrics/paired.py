@@ -1,7 +1,6 @@
 """How far one picture is from its ground truth."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 
 def psnr(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
@@ -21,6 +20,8 @@ def ssim(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
     the places where the whole 11 x 11 Gaussian window (deviation 1.5 pixels) lies inside the picture.
     Raises ValueError for shapes that differ or a side under 11.
     """
+    from scipy.ndimage import gaussian_filter  # a third of a second that other commands need not wait
+
     _check(a, b)
     radius = 5
     if min(a.shape[:2]) <= 2 * radius:
