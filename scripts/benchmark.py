@@ -9,9 +9,9 @@
 
 Every case runs in a process of its own, so that each has its own peak of memory; with --reference our
 cases alternate with the reference's, round after round, and ratios are taken of the medians. The
-reference's interpreter may be another (--reference_python). Prints a table; --json writes all that was
-measured. On a machine that others use too, --threads 1 --clock cpu counts the processor's time instead of
-the wall's.
+reference's interpreter may be another (--reference_python). Prints a table; --profile adds where the time of
+one of our steps goes, --json writes all that was measured. On a machine that others use too, --threads 1
+--clock cpu counts the processor's time instead of the wall's.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from scripts.timing.plot import draw  # noqa: E402
+from scripts.timing.report import quartiles, ratios, render  # noqa: E402
 
 WORKERS = ROOT / "scripts" / "timing"
 
@@ -61,7 +62,8 @@ class Case(NamedTuple):
 
 def main() -> None:
     args = parse()
-    peak = run_worker(sys.executable, "peak.py", args, {"device": args.device, "clock": args.clock})
+    told = {"device": args.device, "clock": args.clock}
+    peak = run_worker(sys.executable, "peak.py", args, told) if args.what == "step" else {}
     results: dict[Case, list[dict[str, Any]]] = {}
     for number in range(args.rounds):
         for case in cases(args):
@@ -101,6 +103,7 @@ def parse() -> Namespace:
         help="more flags of train.py and test.py for our cases; given again, more cases")
     add("--reference", default=None, help="checkout of the reference implementation")
     add("--reference_python", default=sys.executable, help="interpreter for it")
+    add("--profile", action="store_true", help="also tell where the time of one of our steps goes")
     add("--json", default=None, help="file for all that was measured")
     add("--plot", default=None, help="SVG file for bars of the medians and of the memory")
     args = parser.parse_args()
@@ -128,7 +131,7 @@ def settings(case: Case, args: Namespace) -> dict[str, Any]:
     return {"what": args.what, "model_flags": MODELS[case.model].split(), "precision": case.precision,
             "device": args.device, "size": args.size or (64 if single else 256), "clock": args.clock,
             "batch_size": args.batch_size or (16 if single else 1), "steps": args.steps,
-            "warmup": args.warmup,
+            "warmup": args.warmup, "profile": args.profile,
             "dataroot": args.dataroot and os.path.abspath(args.dataroot),
             "max_dataset_size": args.max_dataset_size, "num_threads": args.num_threads,
             "flags": case.flags,
@@ -170,36 +173,9 @@ def summary(case: Case, runs: list[dict[str, Any]], args: Namespace,
         row["GFLOP/s"] = round(gflop / median, 1)
         best = peak.get("bf16_GFLOP/s" if case.precision in ("bf16", "fp16") else "fp32_GFLOP/s")
         row["of_peak"] = round(gflop / median / best, 3)
+    if "operations" in runs[0]:
+        row["operations"] = runs[0]["operations"]
     return row
-
-
-def quartiles(values: list[float]) -> list[float]:
-    if len(values) < 2:
-        return [values[0], values[0]]
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return [low, high]
-
-
-def ratios(row: dict[str, Any], table: list[dict[str, Any]]) -> dict[str, float] | None:
-    """How many times faster than the reference's median, and what part of its memory."""
-    others = [r for r in table if r["subject"] == "reference" and r["model"] == row["model"]]
-    if row["subject"] == "reference" or not others:
-        return None
-    return {"faster": round(others[0]["seconds"] / row["seconds"], 2),
-            "memory": round(row["peak_MB"] / others[0]["peak_MB"], 2)}
-
-
-def render(table: list[dict[str, Any]], peak: dict[str, float]) -> str:
-    lines = [f"measured peak: {peak}", "",
-             f"{'case':30}{'median s':>10}{'quartiles':>20}{'images/s':>10}{'peak MB':>9}{'GFLOP/s':>9}"
-             f"{'of peak':>9}{'faster':>8}{'memory':>8}"]
-    for row in table:
-        spread = "-".join(f"{q:.3f}" for q in row["quartiles"])
-        ratio = row["ratio"] or {"faster": "", "memory": ""}
-        lines.append(f"{row['case']:30}{row['seconds']:10.3f}{spread:>20}{row['images_per_second']:10.3f}"
-                     f"{row['peak_MB']:9}{row.get('GFLOP/s', ''):>9}{row.get('of_peak', ''):>9}"
-                     f"{ratio['faster']:>8}{ratio['memory']:>8}")
-    return "\n".join(lines)
 
 
 def machine(args: Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+from torch.profiler import ProfilerActivity  # noqa: E402
 
 from data import create_loader  # noqa: E402
 from data.image_folder import find_pictures  # noqa: E402
@@ -27,8 +29,8 @@ def main() -> None:
     torch.set_num_threads(told["threads"])
     timed = {"step": steps, "epoch": epoch, "translate": translation, "data": data}[told["what"]]
     with contextlib.redirect_stdout(io.StringIO()):
-        seconds, images = timed(told)
-    answer = {"seconds": seconds, "images": images, "peak_MB": peak_megabytes(told["device"])}
+        answer = dict(zip(("seconds", "images", "operations"), timed(told), strict=False))
+    answer["peak_MB"] = peak_megabytes(told["device"])
     Path(told["answer"]).write_text(json.dumps(answer))
 
 
@@ -51,20 +53,32 @@ def wait(told: dict[str, Any]) -> float:
     return time.perf_counter() if told["clock"] == "wall" else sum(os.times()[:4])
 
 
-def steps(told: dict[str, Any]) -> tuple[list[float], int]:
-    """Training steps on random pictures that lie in memory."""
+def steps(told: dict[str, Any]) -> tuple:
+    """Training steps on random pictures that lie in memory; with `profile` the operations of one more."""
     torch.manual_seed(0)
     model = create_model(TrainOptions().parse(options(told)))
     shape = told["batch_size"], 3, told["size"], told["size"]
-    seconds = []
-    for number in range(told["warmup"] + told["steps"]):
+
+    def step() -> float:
         batch = {side: torch.rand(shape) * 2 - 1 for side in "AB"}
         began = wait(told)
         losses = model.train_step(batch)
         torch.stack(list(losses.values())).tolist()
-        if number >= told["warmup"]:
-            seconds.append(wait(told) - began)
-    return seconds, told["batch_size"]
+        return wait(told) - began
+
+    seconds = [step() for _ in range(told["warmup"] + told["steps"])][told["warmup"]:]
+    return (seconds, told["batch_size"], *([operations(step, told["device"])] if told["profile"] else []))
+
+
+def operations(step: Callable[[], Any], device: str) -> list[dict[str, Any]]:
+    """Where the time of a step goes: torch's operations without those they call, the longest first."""
+    kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
+    with torch.profiler.profile(activities=kinds) as profiler:
+        step()
+    field = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
+    found = [{"operation": row.key, "calls": row.count, "seconds": getattr(row, field) / 1e6}
+             for row in profiler.key_averages()]
+    return sorted(found, key=lambda row: -row["seconds"])
 
 
 def epoch(told: dict[str, Any]) -> tuple[list[float], int]:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from scripts.timing.plot import draw
+from scripts.timing.report import ratios, shares
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +30,7 @@ def benchmark():
 def arguments(**changes) -> Namespace:
     values = dict(what="step", models=["CUT"], precisions=["fp32", "bf16"], size=None, batch_size=None,
                   steps=2, warmup=1, clock="wall", device="cpu", dataroot=None, max_dataset_size=None,
-                  num_threads=4, flags=None, reference="somewhere", threads=1)
+                  num_threads=4, flags=None, profile=False, reference="somewhere", threads=1)
     return Namespace(**values | changes)
 
 
@@ -53,12 +54,20 @@ def test_a_row_by_hand(benchmark):
     assert row["of_peak"] == pytest.approx(0.214, abs=1e-3)
 
 
-def test_ratios_by_hand(benchmark):
+def test_ratios_by_hand():
     table = [{"subject": "ours", "model": "CUT", "seconds": 2.0, "peak_MB": 50},
              {"subject": "reference", "model": "CUT", "seconds": 5.0, "peak_MB": 100},
              {"subject": "ours", "model": "FastCUT", "seconds": 1.0, "peak_MB": 50}]
-    assert benchmark.ratios(table[0], table) == {"faster": 2.5, "memory": 0.5}
-    assert benchmark.ratios(table[1], table) is None and benchmark.ratios(table[2], table) is None
+    assert ratios(table[0], table) == {"faster": 2.5, "memory": 0.5}
+    assert ratios(table[1], table) is None and ratios(table[2], table) is None
+
+
+def test_shares_by_hand():
+    operations = [{"operation": "conv", "calls": 2, "seconds": 3.0},
+                  {"operation": "add", "calls": 9, "seconds": 1.0}]
+    lines = shares({"case": "CUT fp32", "operations": operations}, shown=1)
+    assert lines[1].endswith("4.000 s") and lines[2].split() == ["75.0%", "3.000", "s", "2", "x", "conv"]
+    assert len(lines) == 3
 
 
 def test_no_rate_where_flags_change_the_networks(benchmark):
@@ -79,14 +88,17 @@ def test_what_it_times(what, tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), what, "--dataroot", str(tmp_path),
                "--size", "32", "--rounds", "1", "--steps", "2", "--warmup", "0", "--threads", "1",
                "--num_threads", "0", "--max_dataset_size", "2", f"--flags={small}",
-               "--json", str(tmp_path / "found.json"), "--plot", str(tmp_path / "found.svg")]
+               *(["--profile"] if what == "step" else []), "--json", str(tmp_path / "found.json"),
+               "--plot", str(tmp_path / "found.svg")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     row, = json.loads((tmp_path / "found.json").read_text())["results"]
     images = {"step": 1, "epoch": 2, "translate": 2, "data": 2}[what]
     assert row["images_per_second"] == pytest.approx(images / row["seconds"], rel=0.01)
     assert row["samples"] == {"step": 2, "epoch": 1, "translate": 1, "data": 2}[what] and row["peak_MB"] > 100
-    assert f"{row['seconds']:10.3f}" in done.stdout.splitlines()[-1]
+    assert f"CUT fp32 {small}{row['seconds']:10.3f}" in done.stdout
+    assert ("operations of one step" in done.stdout) == (what == "step")
+    assert what != "step" or any("convolution" in one["operation"] for one in row["operations"])
     assert f"CUT fp32 {small}" in (tmp_path / "found.svg").read_text()
 
 
