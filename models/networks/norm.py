@@ -8,6 +8,8 @@ from models.networks.layout import is_channels_last, to_channels_last
 from models.networks.linear import LinearMap
 from models.networks.precision import at_least_float32, own_dtype
 
+EPSILON = 1e-5      # torch's own, added to the variance
+
 
 class InstanceNorm(nn.Module):
     """Zero mean and unit variance for each picture and channel over its places (Ulyanov et al. 2016).
@@ -16,6 +18,11 @@ class InstanceNorm(nn.Module):
     CPU, as batch norms of one picture each: there a group norm's backward takes up to thirty times longer.
     torch's instance_norm is slower than both on the CPU, and its backward is wrong there for one picture
     whose gradient is channels-last (torch 2.15).
+
+    While it learns, a constant channel becomes 0 without a remainder, so that a ReLU behind stops its
+    gradient. Rounding may leave 1e-5 of either sign everywhere, and in bfloat16 the channel so stays constant
+    from layer to layer: every norm then multiplies the gradient by 1 / sqrt(epsilon) = 316, and pictures of
+    a single colour end in NaN.
     """
 
     def __init__(self, channels: int):
@@ -25,9 +32,14 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, channels, H, W]. Returns the same shape."""
         with own_dtype(x):
-            if x.device.type == "cpu" and is_channels_last(x):
+            if x.device.type != "cpu":      # nothing shall wait for it to tell what is constant
+                return F.group_norm(x - x[:, :, :1, :1].detach() if x.requires_grad else x, self.channels)
+            if is_channels_last(x):
                 return norm_of_one(x) if len(x) == 1 else torch.cat([norm_of_one(one) for one in x.split(1)])
-            return F.group_norm(x, self.channels)
+            batch, channels, height, width = x.shape
+            normed, _, rstd = torch.native_group_norm(x, None, None, batch, channels, height * width,
+                                                      channels, EPSILON)
+            return without_remainder(normed, x, rstd)
 
 
 def norm_of_one(x: Tensor) -> Tensor:
@@ -36,8 +48,19 @@ def norm_of_one(x: Tensor) -> Tensor:
     Its backward expects a gradient in the same order, and is wrong without a word for another (torch 2.15).
     """
     one = at_least_float32(x.new_ones(x.shape[1]))
-    normed = F.batch_norm(x, None, None, one, torch.zeros_like(one), training=True, eps=1e-5)
-    return LinearMap.apply(normed, Tensor.detach, to_channels_last)
+    normed, _, rstd = torch.native_batch_norm(x, one, torch.zeros_like(one), None, None, True, 0.0, EPSILON)
+    return without_remainder(LinearMap.apply(normed, Tensor.detach, to_channels_last), x, rstd)
+
+
+def without_remainder(normed: Tensor, x: Tensor, rstd: Tensor) -> Tensor:
+    """normed, the norm of x, but exactly 0 where a channel of x is constant; the gradient is the formula's.
+
+    rstd: 1 / sqrt(variance + epsilon) of the channels, which tells at no cost whether to look any closer.
+    """
+    if not (x.requires_grad and (rstd > (2 * EPSILON) ** -0.5).any()):
+        return normed
+    constant = (x == x[:, :, :1, :1]).flatten(2).all(2)[:, :, None, None]
+    return normed - normed.detach() * constant
 
 
 NORMS = {

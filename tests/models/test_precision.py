@@ -194,3 +194,18 @@ def test_channels_last_gives_the_same_losses():
     plain, other = (model(flags).train_step(batch()) for flags in ("", "--channels_last"))
     for name, value in plain.items():
         assert float(other[name]) == pytest.approx(float(value), rel=1e-4), name
+
+
+@pytest.mark.parametrize("flags", ["--precision fp32", "--precision bf16", "--precision fp32 --channels_last",
+                                   "--precision bf16 --channels_last false",
+                                   *(pytest.param(f"--gpu_ids 0 --precision {name}", marks=pytest.mark.cuda)
+                                     for name in ("fp32", "bf16"))])
+def test_pictures_of_a_single_colour_do_not_explode(flags):
+    """A crop from within an emoji once ended a training in bf16."""
+    trained = model(f"--netG resnet_9blocks --num_patches 64 {flags}")
+    colours = torch.tensor([0.1, 0.7, -0.3])[:, None, None].expand(1, 3, 32, 32)
+    for _ in range(2):
+        losses = trained.train_step({"A": colours, "B": batch()["B"]})
+        assert all(torch.isfinite(loss) for loss in losses.values())
+    for parameter in trained.networks["G"].parameters():
+        assert trained.optimizers["G"].state[parameter]["exp_avg"].abs().max() < 1e4

@@ -47,6 +47,28 @@ def test_gradient_is_that_of_central_differences(batch, incoming, layout):
         assert leaf.grad.flatten()[place].item() == pytest.approx(difference, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_constant_channel_is_exactly_zero_and_its_gradient_is_the_formulas(batch, device, dtype, layout):
+    """(g - mean of g) / sqrt(1e-5); the channels beside it are as ever."""
+    x = picture(batch, 4, 18, 14).to(dtype)
+    x[:, ::2] = torch.tensor([0.3, -7.7])[:, None, None]
+    outgoing = noise(x.numel(), 2).reshape(x.shape).to(dtype)
+    leaf = x.to(device).clone(memory_format=layout).requires_grad_()
+    y = InstanceNorm(4)(leaf)
+    y.backward(outgoing.to(device).clone(memory_format=layout))
+    assert torch.count_nonzero(y[:, ::2]) == 0
+    tolerance = 1e-4 if dtype == torch.float32 else 2e-2
+    beside = y[:, 1::2].detach().cpu().double().numpy()
+    np.testing.assert_allclose(beside, by_hand(x.double().numpy())[:, 1::2], atol=3 * tolerance)
+    g = outgoing.double()[:, ::2]
+    expected = (g - g.mean((2, 3), keepdim=True)).numpy() / 1e-5 ** 0.5
+    np.testing.assert_allclose(leaf.grad[:, ::2].cpu().double().numpy(), expected, rtol=tolerance,
+                               atol=tolerance * np.abs(expected).max())
+
+
 def test_names():
     assert isinstance(norm_layer("batch", 3), nn.BatchNorm2d)
     assert isinstance(norm_layer("none", 3), nn.Identity)
