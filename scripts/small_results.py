@@ -47,12 +47,14 @@ class Set(NamedTuple):
     title: str
     schedule: str
     paired: bool    # whether equal names in testA and testB show the same
+    licence: str    # of its pictures, to be said beside them; none: they are for research, and not shown
 
 
 SETS = {one.name: one for one in (
-    Set("emoji", "Twemoji → OpenMoji", "--max_dataset_size 400 --n_epochs 1 --n_epochs_decay 3", paired=True),
+    Set("emoji", "Twemoji → OpenMoji", "--max_dataset_size 400 --n_epochs 1 --n_epochs_decay 3", paired=True,
+        licence="Twemoji: CC-BY 4.0, Twitter, Inc. and other contributors. OpenMoji: CC-BY-SA 4.0."),
     Set("horse2zebra", "Horse → zebra, a part", "--max_dataset_size 300 --n_epochs 1 --n_epochs_decay 3",
-        paired=False))}
+        paired=False, licence=""))}
 
 
 def parse() -> argparse.Namespace:
@@ -121,7 +123,8 @@ def write_page(arguments: argparse.Namespace) -> None:
     for one in chosen:
         picture = arguments.page.with_name(f"results_{one.name}.png")
         shown = write_picture(one, arguments, picture)
-        parts.append(section(one, arguments, f"![{caption(shown)}]({picture.name})\n\n*{caption(shown)}*"))
+        text = f"{caption(shown)} {one.licence}".strip()
+        parts.append(section(one, arguments, f"![{caption(shown)}]({picture.name})\n\n*{text}*"))
     with atomic_file(arguments.page) as stream:
         stream.write("\n".join(parts).encode())
     say(f"written: {arguments.page}")
@@ -143,7 +146,8 @@ figure here is an FID. The paper's own figures are in [experiments.md](experimen
 Seeds {seeds}: mean ± standard deviation. {versions}, `--precision {arguments.precision}` on a CPU. SWD is
 the sliced Wasserstein distance of 7 x 7 patches to `testB`; Fréchet and kernel distance are of
 EfficientNet-Lite0's features, a weak judge of pictures that are enlarged from {SIDE} pixels. Lower is
-better in these three, higher in PSNR and SSIM; [evaluation.md](evaluation.md) says what each is.
+better in these three, higher in PSNR and SSIM; [evaluation.md](evaluation.md) says what each is. A figure
+that is no better than the untouched input's says that so short a training leads nowhere by this measure.
 """
 
 
@@ -156,7 +160,8 @@ def section(chosen: Set, arguments: argparse.Namespace, picture: str) -> str:
             ["the input, untouched", *(summarize([untouched[n]] if n in untouched else []) for n in names)]]
     for experiment in arguments.methods:
         runs = [figures(f"{experiment}_seed{seed}", results) for seed in arguments.seeds]
-        rows.append([METHODS[experiment], *(summarize([r[n] for r in runs if n in r]) for n in names)])
+        found = [summarize([r[n] for r in runs if n in r]) for n in names]
+        rows.append([METHODS[experiment], *(f.removesuffix(f" ({len(runs)} seeds)") for f in found)])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     flags = " ".join(train_flags(chosen, arguments))
     return f"""## {chosen.title}
@@ -170,7 +175,7 @@ def section(chosen: Set, arguments: argparse.Namespace, picture: str) -> str:
 
 
 def write_picture(chosen: Set, arguments: argparse.Namespace, path: Path) -> list[str]:
-    """A row of inputs, one of each method's translations, and the truth where there is one. Their names."""
+    """A row of each method's translations, between inputs and truth where they may be shown. Their names."""
     results = results_folder(chosen, arguments)
     folders = {METHODS[name]: results / f"{name}_seed{arguments.seeds[0]}" / "test_latest" / "images"
                for name in arguments.methods}
@@ -180,8 +185,10 @@ def write_picture(chosen: Set, arguments: argparse.Namespace, path: Path) -> lis
     first = next(iter(folders.values()))
     files = sorted(p.name for p in (first / "fake_B").glob("*.png"))
     files = files[::max(1, len(files) // SHOWN)][:SHOWN]      # spread evenly, not chosen
-    rows = {"input": first / "real_A"} | {title: folder / "fake_B" for title, folder in folders.items()}
-    rows |= {"how the target draws it": first / "real_B"} if chosen.paired else {}
+    rows = {title: folder / "fake_B" for title, folder in folders.items()}
+    if chosen.licence:
+        rows = {"input": first / "real_A"} | rows
+        rows |= {"how the target draws it": first / "real_B"} if chosen.paired else {}
     pictures = [Image.open(folder / name).convert("RGB") for folder in rows.values() for name in files]
     save_picture(path, grid([np.asarray(picture) for picture in pictures], columns=len(files)))
     return list(rows)

@@ -62,10 +62,10 @@ def test_means_and_deviations_are_those_of_the_seeds(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = table((tmp_path / "docs" / "results.md").read_text(), "Horse → zebra, a part")
     assert rows["the input, untouched"][0] == "90.0"
-    assert rows["CUT"] == ["45.0 ± 7.1 (2 seeds)", "", ""]       # 10 / sqrt(2)
+    assert rows["CUT"] == ["45.0 ± 7.1", "", ""]       # 10 / sqrt(2)
     assert rows["GcGAN"] == ["", "", ""]                        # not run: no figure is made up
     pixels = np.asarray(Image.open(tmp_path / "docs" / "results_horse2zebra.png"))
-    assert (pixels[:8] == 10).all() and (pixels[12:] == 200).all()    # input above CUT; no row of GcGAN
+    assert pixels.shape[:2] == (8, 8) and (pixels == 200).all()    # CUT; no row of GcGAN, nor of the horses
 
 
 def test_what_is_missing_is_said(tmp_path):
