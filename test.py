@@ -20,8 +20,8 @@ from models.base_model import Batch
 from options.record import describe, save_options
 from options.test_options import TestOptions
 from util.errors import run_command
-from util.results import Results
-from util.seed import seed_everything
+from util.loggers.results import Results
+from util.runtime.seed import seed_everything
 
 
 def main() -> None:

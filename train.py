@@ -13,22 +13,22 @@ from pathlib import Path
 
 from data import create_loader
 from data.loader import Loader
-from evaluation import Evaluation
 from models import create_model
 from models.base_model import BaseModel
 from options.record import describe, save_options
 from options.train_options import TrainOptions
+from util.checkpoints.disk_space import describe_space
+from util.checkpoints.training_state import TrainingState
 from util.console import say
 from util.errors import DataError, run_command
-from util.memory import explained_out_of_memory
-from util.progress import Progress
-from util.run_log import RunLog
-from util.seed import seed_everything
-from util.signals import StopSignals
-from util.space import describe_space
-from util.training_state import TrainingState
-from util.visdom_log import connect_visdom
-from util.watch import LossWatch
+from util.loggers.run_log import RunLog
+from util.loggers.visdom_log import connect_visdom
+from util.metrics.training_evaluation import Evaluation
+from util.runtime.health import LossWatch
+from util.runtime.memory import explained_out_of_memory
+from util.runtime.progress import Progress
+from util.runtime.seed import seed_everything
+from util.runtime.signals import StopSignals
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What every data set is: an item for a place in the training, a pure function of (seed, epoch, index)."""
 
 import os
+from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,8 +11,8 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data.image_cache import create_cache
 from data.image_folder import EXTENSIONS, MODES, Domain, find_pictures, load_picture
-from data.picture_cache import create_cache
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import UsageError
 
@@ -32,7 +33,7 @@ def random_stream(seed: int, epoch: int, number: int, purpose: int) -> np.random
     return np.random.default_rng([seed, epoch, number, purpose])
 
 
-class BaseDataset(Dataset):
+class BaseDataset(Dataset, ABC):
     """A data set writes `__len__` and `item`, sets `domains`, and may add flags.
 
     domains: side ("A", "B") -> Domain, the pictures it reads; roots: side -> the folder they came from.
@@ -53,15 +54,16 @@ class BaseDataset(Dataset):
         """Add flags, or change defaults, of this data set."""
         return parser
 
+    @abstractmethod
     def __len__(self) -> int:
-        raise NotImplementedError
+        """Items of an epoch."""
 
+    @abstractmethod
     def item(self, index: int, epoch: int, random: np.random.Generator) -> dict[str, Any]:
         """{"A": [C, H, W] in [-1, 1], "A_paths": str, and the same for B}, sides that are absent left out.
 
         "bad", where there, lists one line for each picture that could not be read.
         """
-        raise NotImplementedError
 
     def __getitem__(self, position: Position | int) -> dict[str, Any]:
         """The item at a position; a plain index means the first epoch."""

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from util.archives import extract  # noqa: E402
-from util.download import Source, check_url, download, sha256_of  # noqa: E402
+from datasets.archives import extract  # noqa: E402
+from datasets.download import Source, check_url, download, sha256_of  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 SETS = json.loads((Path(__file__).parent / "sources.json").read_text(encoding="utf-8"))

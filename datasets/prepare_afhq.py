@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from data.image_folder import find_pictures  # noqa: E402
-from data.preparation import folder_of, new_folder, place  # noqa: E402
+from datasets.preparation import folder_of, new_folder, place  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 ANIMALS = ["cat", "dog", "wild"]

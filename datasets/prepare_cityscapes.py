@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.preparation import folder_of, for_all, new_folder, read_colour, save_jpeg  # noqa: E402
+from datasets.preparation import folder_of, for_all, new_folder, read_colour, save_jpeg  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 PHOTO, LABEL = "_leftImg8bit.png", "_gtFine_color.png"

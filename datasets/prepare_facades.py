@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.preparation import folder_of, new_folder, place, read_colour  # noqa: E402
+from datasets.preparation import folder_of, new_folder, place, read_colour  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 SPLITS = {"base": "train", "extended": "test"}    # CMP's folder -> ours

@@ -3,9 +3,9 @@
 from argparse import Namespace
 
 from models.base_model import BaseModel
-from util.allocator import keep_freed_memory
 from util.errors import UsageError
 from util.plugins import find_class
+from util.runtime.allocator import keep_freed_memory
 
 
 def find_model(name: str) -> type[BaseModel]:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models.compiled import compile_network
+from models.networks.base import TappedGenerator
 from models.networks.init import init_weights
-from models.networks.layout import to_channels_last
-from models.networks.tapped import TappedGenerator
+from models.networks.memory_format import to_channels_last
 from models.precision import Precision
 from models.schedules import SCHEDULES
-from util import checkpoint
+from util.checkpoints import weights as checkpoint
 from util.console import say
 
 Batch = Mapping[str, Any]

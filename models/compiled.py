@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.networks.tapped import TappedGenerator
+from models.networks.base import TappedGenerator
 from util.console import say
 
 

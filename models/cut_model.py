@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
+from models.contrastive.momentum_queue import NCEMemory, Place
 from models.cut_flags import add_cut_flags, check_cut_flags, layer_numbers
 from models.early_backward import early_backward
 from models.losses.patch_nce import patch_nce_loss
-from models.nce_memory import NCEMemory, Place
 from models.networks import PROJECTORS
 
 # Places of a minibatch, B * H * W, that keep a CPU busy; smaller pictures, one by one, take a fifth longer.

@@ -1,6 +1,6 @@
 """The flags that change how fast and in how much memory a command runs, not what it means."""
 
-from data.picture_cache import CACHES
+from data.image_cache import CACHES
 from models.precision import PRECISIONS
 from options.parser import OptionParser
 from util.flags import str2bool

@@ -10,7 +10,7 @@ from options.base_options import NETWORKS, BaseOptions, count, recorded_folder
 from options.parser import OptionParser
 from options.record import FILE, read_options
 from util.errors import UsageError
-from util.metrics.table import METRICS
+from util.metrics.registry import METRICS
 
 # Flags that a resumed run does not take over: where it is, where it begins, and what it runs on.
 ITS_OWN = {"name", "suffix", "checkpoints_dir", "continue_train", "pretrained_name", "epoch", "epoch_count",

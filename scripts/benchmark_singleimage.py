@@ -27,7 +27,7 @@ from data import create_loader  # noqa: E402
 from models import create_model  # noqa: E402
 from options.train_options import TrainOptions  # noqa: E402
 from util.errors import run_command  # noqa: E402
-from util.seed import seed_everything  # noqa: E402
+from util.runtime.seed import seed_everything  # noqa: E402
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from xml.sax.saxutils import escape
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util.atomic import atomic_file  # noqa: E402
-from util.curve import HEIGHT, LEFT, STYLE, WIDTH, Frame, title_of  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
+from util.loggers.curve import HEIGHT, LEFT, STYLE, WIDTH, Frame, title_of  # noqa: E402
 
 COLOURS = ("#4c8dff", "#e8833a", "#3aa76d", "#b05cc6")
 Series = dict[str, list[tuple[int, float]]]     # loss -> (images seen, value)

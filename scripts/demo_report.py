@@ -23,9 +23,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util.atomic import atomic_file  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
-from util.html import STYLE  # noqa: E402
-from util.metrics.paired import psnr, ssim  # noqa: E402
-from util.metrics.sliced_wasserstein import patch_distance  # noqa: E402
+from util.loggers.html import STYLE  # noqa: E402
+from util.metrics.psnr_ssim import psnr, ssim  # noqa: E402
+from util.metrics.swd import patch_distance  # noqa: E402
 
 COLUMNS = {"real_A": "input", "fake_B": "output", "real_B": "ground truth"}  # folder -> what it shows
 EXTRA_STYLE = """

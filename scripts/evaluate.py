@@ -18,18 +18,18 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.picture_folder import PictureFolder  # noqa: E402
+from data.scored_folder import PictureFolder  # noqa: E402
 from options.base_options import resolve_device  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.metrics.exported import load_exported  # noqa: E402
 from util.metrics.features import RESIZE_FILTERS, extract_features  # noqa: E402
-from util.metrics.figures import Figure, as_table, few_pictures, results_file, write_json  # noqa: E402
-from util.metrics.frechet import fit_gaussian, frechet_distance  # noqa: E402
+from util.metrics.fid import fit_gaussian, frechet_distance  # noqa: E402
 from util.metrics.inception import PictureSet, inception_figures  # noqa: E402
-from util.metrics.kernel_distance import kernel_distance  # noqa: E402
-from util.metrics.paired import psnr, ssim  # noqa: E402
-from util.metrics.perceptual import load_lpips  # noqa: E402
-from util.metrics.sliced_wasserstein import patch_distance  # noqa: E402
+from util.metrics.kid import kernel_distance  # noqa: E402
+from util.metrics.perceptual_distance import load_lpips  # noqa: E402
+from util.metrics.psnr_ssim import psnr, ssim  # noqa: E402
+from util.metrics.report import Figure, as_table, few_pictures, results_file, write_json  # noqa: E402
+from util.metrics.swd import patch_distance  # noqa: E402
 
 Figures = dict[str, Figure]
 INCEPTION = "Inception v3 of 2015-12-05, by torch-fidelity"

@@ -21,16 +21,16 @@ from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.picture_folder import PictureFolder, Size  # noqa: E402
-from models.networks.drn import DRND22, published_weights  # noqa: E402
+from data.scored_folder import PictureFolder, Size  # noqa: E402
 from options.base_options import resolve_device  # noqa: E402
-from util.checkpoint import load_file, mismatch  # noqa: E402
+from util.checkpoints.weights import load_file, mismatch  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.metrics import confusion  # noqa: E402
 from util.metrics.exported import load_exported  # noqa: E402
 from util.metrics.features import resized, to_unit_tensor  # noqa: E402
-from util.metrics.figures import columns, results_file, write_json  # noqa: E402
 from util.metrics.label_maps import LABEL_SETS, LabelSet, labels_from_colours, labels_from_ids  # noqa: E402
+from util.metrics.networks.drn import DRND22, published_weights  # noqa: E402
+from util.metrics.report import columns, results_file, write_json  # noqa: E402
 
 Segmenter = Callable[[Tensor], Tensor]
 SIZES: dict[str, Size | None] = {"cityscapes": (256, 128), "camvid": None}  # None: the true labels' size

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util.atomic import atomic_file  # noqa: E402
-from util.checkpoint import load_file, mismatch  # noqa: E402
+from util.checkpoints.weights import load_file, mismatch  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 SIDE = 224  # pixels; what the weights were trained on

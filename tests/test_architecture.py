@@ -22,14 +22,14 @@ MAY_IMPORT = {
     "models/": ["models", "util"],
     "data/": ["data", "util"],
     "options/": ["options", "models", "data", "util"],
-    "evaluation.py": ["models", "data", "util"],
+    "util/metrics/training_evaluation.py": ["models", "data", "util"],
     "datasets/": ["data", "util"],
     "scripts/": ["options", "models", "data", "util", "evaluation", "scripts"],
     "": ["options", "models", "data", "util", "evaluation"],       # train.py, test.py
 }
 ONLY_TORCH = ("models/networks/", "models/losses/")
-# util/errors.py ends a program; util/download.py is what download_dataset.py shows its progress with.
-MAY_PRINT = ("util/errors.py", "util/download.py", "train.py", "test.py", "scripts/", "datasets/")
+# util/errors.py ends a program; datasets/download.py is what download_dataset.py shows its progress with.
+MAY_PRINT = ("util/errors.py", "datasets/download.py", "train.py", "test.py", "scripts/", "datasets/")
 
 
 def tree(name: str) -> ast.Module:

@@ -34,7 +34,7 @@ def faults(path: Path) -> list[str]:
         if settings.get("allow_pickle", "False") != "False":
             found.append(f"{name} with allow_pickle")
         if name.endswith((".extractall", ".extract")) and path.name != "archives.py":
-            found.append(f"{name}, which util/archives.py does safely")
+            found.append(f"{name}, which datasets/archives.py does safely")
     return found
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from torch import nn
 
+from models.networks.base import TappedGenerator
 from models.networks.patch_sampler import PatchSampler, PooledFeatures
 from models.networks.patchgan import PatchDiscriminator, PixelDiscriminator, TiledPatchDiscriminator
 from models.networks.resnet import ResnetGenerator
@@ -13,7 +14,6 @@ from models.networks.stylegan2 import (
     StyleGAN2Generator,
     TileStyleGAN2Discriminator,
 )
-from models.networks.tapped import TappedGenerator
 from models.networks.unet import UnetGenerator
 
 

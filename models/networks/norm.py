@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.layout import is_channels_last, to_channels_last
-from models.networks.linear import LinearMap
-from models.networks.precision import at_least_float32, own_dtype
+from models.networks.adjoint import LinearMap
+from models.networks.dtype import at_least_float32, own_dtype
+from models.networks.memory_format import is_channels_last, to_channels_last
 
 EPSILON = 1e-5      # torch's own, added to the variance
 
@@ -15,7 +15,7 @@ class InstanceNorm(nn.Module):
     """Zero mean and unit variance for each picture and channel over its places (Ulyanov et al. 2016).
 
     Computed as a group norm with one channel a group, which is the same, or, in channels-last order on the
-    CPU, as batch norms of one picture each: there a group norm's backward takes up to thirty times longer.
+    CPU, as batch norms of one picture each: there a group norm's backward is far slower.
     torch's instance_norm is slower than both on the CPU, and its backward is wrong there for one picture
     whose gradient is channels-last (torch 2.15).
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.networks.layout import order_of
-from models.networks.precision import at_least_float32
+from models.networks.dtype import at_least_float32
+from models.networks.memory_format import order_of
 
 # Guards the division by the length of an all-zero feature (paper's implementation).
 EPSILON = 1e-7

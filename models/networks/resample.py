@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.linear import blur_down
-from models.networks.precision import own_dtype
+from models.networks.adjoint import blur_down
+from models.networks.dtype import own_dtype
 
 
 def binomial_kernel(taps: int) -> Tensor:

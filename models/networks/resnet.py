@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.networks.linear import ReflectPad
+from models.networks.adjoint import ReflectPad
+from models.networks.base import TappedGenerator
+from models.networks.dtype import Tanh
 from models.networks.norm import bias_with, norm_layer
-from models.networks.precision import Tanh
 from models.networks.resample import BlurDownsample, BlurUpsample
-from models.networks.tapped import TappedGenerator
 
 
 class ResidualBlock(nn.Module):

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from models.networks.base import TappedGenerator
 from models.networks.patchgan import tiles
 from models.networks.stylegan2_ops import (
     ConvLayer,
@@ -14,7 +15,6 @@ from models.networks.stylegan2_ops import (
     ResidualBlock,
     UpsamplingLayer,
 )
-from models.networks.tapped import TappedGenerator
 
 # Channels at a resolution (pixels a side) before a network's width scales them.
 CHANNELS = {4: 4096, 8: 2048, 16: 1024, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}

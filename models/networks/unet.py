@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.networks.base import TappedGenerator
+from models.networks.dtype import Tanh, at_least_float32
 from models.networks.norm import bias_with, norm_layer
-from models.networks.precision import Tanh, at_least_float32
-from models.networks.tapped import TappedGenerator
 
 
 class UnetLevel(nn.Module):

@@ -3,7 +3,7 @@
 from typing import Any
 from xml.sax.saxutils import escape
 
-from util.curve import STYLE
+from util.loggers.curve import STYLE
 
 ROW, LEFT, RIGHT, WIDTH = 26, 190, 130, 760
 COLOURS = {"reference": "#9aa4b1", "ours": "#4c8dff"}

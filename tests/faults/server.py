@@ -17,8 +17,8 @@ import traps
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = ("data.single_dataset", "data.singleimage_dataset", "data.unaligned_dataset", "models.cut_model",
-             "models.sincut_model", "options.test_options", "options.train_options", "util.gallery",
-             "util.results", "util.run_log", "torch._dynamo")    # the last is imported by the first optimizer
+             "models.sincut_model", "options.test_options", "options.train_options", "util.loggers.gallery",
+             "util.loggers.results", "util.loggers.run_log", "torch._dynamo")    # the last is imported by the first optimizer
 
 
 def serve() -> None:

@@ -8,8 +8,8 @@ import torch
 
 from tests.faults.table import tally
 from tests.faults.trainings import SHORT, Training, rows_of
-from util.progress import Progress
-from util.watch import COLLAPSE_IMAGES, CollapseWatch, LossWatch, skip_broken_updates
+from util.runtime.health import COLLAPSE_IMAGES, CollapseWatch, LossWatch, skip_broken_updates
+from util.runtime.progress import Progress
 
 
 def finite(training: Training) -> bool:

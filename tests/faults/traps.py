@@ -13,7 +13,7 @@ KILL = signal.SIGKILL
 def kill_in_save(number: int) -> None:
     """kill -9 just before call `number` (from 1) within saves, of those that make a file whole: the flush to
     the disk, the renaming, the flush of the folder."""
-    from util.training_state import TrainingState
+    from util.checkpoints.training_state import TrainingState
     save, calls, saving = TrainingState.save, 0, False
 
     def trapped(function: Callable) -> Callable:
@@ -89,7 +89,7 @@ def break_a_step(step: int) -> None:
 
 def print_into_a_closed_pipe() -> None:
     """The reader of stdout leaves once the training begins."""
-    from util.run_log import RunLog
+    from util.loggers.run_log import RunLog
     enter = RunLog.__enter__
 
     def entered(self: RunLog) -> RunLog:

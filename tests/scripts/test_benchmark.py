@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
+from scripts.timing import ours
 from scripts.timing.plot import draw
 from scripts.timing.report import ratios, shares
 
@@ -75,6 +76,17 @@ def test_no_rate_where_flags_change_the_networks(benchmark):
     known, unknown = (benchmark.summary(benchmark.Case("ours", "CUT", "fp32", flags), runs, arguments(),
                                         {"fp32_GFLOP/s": 1.0}) for flags in ("--channels_last", "--ngf 32"))
     assert known["GFLOP/s"] == 643 and "GFLOP/s" not in unknown
+
+
+def test_every_model_steps(benchmark):
+    for name, flags in benchmark.MODELS.items():
+        told = {"model_flags": flags.split(), "dataroot": None, "precision": "fp32", "size": 32, "batch_size": 1,
+                "num_threads": 0, "device": "cpu", "folder": "none", "max_dataset_size": None, "warmup": 1,
+                "steps": 2, "profile": False, "clock": "wall",
+                "flags": "--ngf 2 --ndf 2 --netG " + ("smallstylegan2" if name == "SinCUT" else "resnet_4blocks")}
+        told["flags"] += " --nce_layers 0,4" if name in ("CUT", "FastCUT") else ""
+        seconds, images = ours.steps(told)
+        assert len(seconds) == 2 and min(seconds) > 0 and images == 1, name
 
 
 @pytest.mark.parametrize("what", ["step", "epoch", "translate", "data"])

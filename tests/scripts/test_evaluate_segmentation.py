@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from models.networks.drn import DRND22
 from scripts import evaluate_segmentation
 from scripts.evaluate_segmentation import found_labels, nearest
 from tests.exported import Threshold, exported
 from util.errors import UsageError
 from util.metrics.label_maps import CAMVID, CITYSCAPES, paint
+from util.metrics.networks.drn import DRND22
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from util.checkpoint import load_file
+from util.checkpoints.weights import load_file
 from util.errors import UsageError
 from util.metrics.features import batches, with_channels
-from util.metrics.figures import Figure
-from util.metrics.kernel_distance import subset_size
+from util.metrics.kid import subset_size
+from util.metrics.report import Figure
 
 RESIZE = "bilinear to 299 x 299, no anti-aliasing"  # as TensorFlow 1 did
 FEWEST = 10  # pictures a side, for the ten parts of the Inception score

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from util.metrics.confusion import IGNORED
+from util.metrics.segmentation import IGNORED
 
 Colour = tuple[int, int, int]
 

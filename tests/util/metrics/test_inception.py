@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from util.errors import UsageError
-from util.metrics.frechet import fit_gaussian, frechet_distance
+from util.metrics.fid import fit_gaussian, frechet_distance
 from util.metrics.inception import PictureSet, inception_figures
-from util.metrics.kernel_distance import squared_mmd
-from util.metrics.perceptual import load_lpips
+from util.metrics.kid import squared_mmd
+from util.metrics.perceptual_distance import load_lpips
 
 pytest.importorskip("torch_fidelity")
 CPU = torch.device("cpu")

@@ -1,0 +1,1 @@
+"""Programs that download and prepare data sets, and what only they share."""

@@ -1,0 +1,101 @@
+"""The page is read back with Python's own HTML parser, so escaping is judged as a browser would."""
+
+import os
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import pytest
+
+from util.images import save_picture
+from util.loggers.html import ResultsPage
+
+NASTY = ["plain.png", "with space.png", "<script>alert(1)<.script>.png", "\"double\" 'single'.png",
+         "ünï ☃.png", "#hash?query&amp;.png", "100%25.png", "a:b.png",
+         "new\nline.png", "javascript:alert(1).png", "x" * 251 + ".png"]
+
+
+class Page(HTMLParser):
+    def __init__(self, path: Path):
+        super().__init__()
+        self.elements, self.text = [], []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def file_behind(address: str, folder: Path) -> Path:
+    """Where a browser looks for a relative address of a page opened from disk."""
+    assert address.startswith(("images/", "bytes")) and "#" not in address and "?" not in address
+    return folder / os.fsdecode(unquote_to_bytes(address))
+
+
+@pytest.fixture
+def page(tmp_path):
+    (tmp_path / "images").mkdir()
+    page = ResultsPage(tmp_path, "<b>Title</b> & 'co'", "sub <i>title</i>")
+    for name in NASTY:
+        save_picture(tmp_path / "images" / name, np.zeros((64, 128, 3), np.uint8))
+        page.add_row(name, [(name, Path("images") / name), ("fake_B", f"images/{name}")])
+    page.save()
+    return Page(tmp_path / "index.html")
+
+
+def test_names_are_text_and_never_markup(page):
+    assert {tag for tag, _ in page.elements} == {
+        "html", "head", "title", "meta", "style", "body", "header", "h1", "p", "main", "section", "h2", "div",
+        "figure", "a", "img", "figcaption"}
+    for name in [*NASTY, "<b>Title</b> & 'co'", "sub <i>title</i>"]:
+        assert name in page.text
+    assert [image["alt"] for image in page.all("img")][::2] == NASTY
+
+
+def test_every_link_leads_to_its_file(page, tmp_path):
+    for tag, attribute in [("img", "src"), ("a", "href")]:
+        found = [file_behind(element[attribute], tmp_path) for element in page.all(tag)]
+        assert [path.name for path in found] == [name for name in NASTY for _ in range(2)]
+        assert all(path.is_file() for path in found)
+
+
+def test_nothing_comes_from_elsewhere(page):
+    assert not page.all("script") and not page.all("link")
+
+
+def test_pictures_have_their_shape_before_they_load(page):
+    assert {(image["width"], image["height"], image["loading"]) for image in page.all("img")} == {
+        ("512", "256", "lazy")}
+
+
+def test_name_that_is_no_text_and_picture_that_is_none(tmp_path):
+    page = ResultsPage(tmp_path, "t")
+    name = os.fsdecode(b"bytes\xff.png")
+    (tmp_path / name).write_bytes(b"not a picture")
+    page.add_row(name, [(name, name), ("missing", "missing.png")])
+    read = Page(page.save())
+    assert file_behind(read.all("img")[0]["src"], tmp_path).is_file()
+    assert "bytes?.png" in read.text
+    assert "width" not in read.all("img")[0]
+
+
+def test_the_page_reloads_only_on_request(tmp_path):
+    assert not any("http-equiv" in m for m in Page(ResultsPage(tmp_path, "t").save()).all("meta"))
+    meta = Page(ResultsPage(tmp_path, "t", refresh_seconds=30).save()).all("meta")
+    assert {"http-equiv": "refresh", "content": "30"} in meta
+
+
+def test_thousands_of_rows(tmp_path):
+    began = time.perf_counter()
+    page = ResultsPage(tmp_path, "many")
+    for i in range(3000):
+        page.add_row(f"picture {i}", [(label, f"images/{label}/{i}.png") for label in ("real_A", "fake_B")])
+    assert len(Page(page.save()).all("section")) == 3000
+    assert time.perf_counter() - began < 15

@@ -1,0 +1,99 @@
+"""Translated pictures on disk: one file for each, whatever their names."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from util.loggers.results import Results
+
+
+def shade(value: float) -> torch.Tensor:
+    return torch.full((1, 3, 4, 6), value)
+
+
+def add(results: Results, *names: str) -> None:
+    """One minibatch whose pictures become lighter and lighter."""
+    first = len(results)
+    pictures = torch.cat([shade(-1 + 2 * (first + i) / 255) for i in range(len(names))])
+    results.add(list(names), {"real_A": pictures, "fake_B": -pictures})
+
+
+def files(folder: Path, label: str = "real_A") -> dict[str, int]:
+    """The gray value of each picture, by its path."""
+    base = folder / "images" / label
+    return {p.relative_to(base).as_posix(): int(np.asarray(Image.open(p))[0, 0, 0])
+            for p in base.rglob("*.png")}
+
+
+def files_of(tmp_path: Path) -> list[Path]:
+    base = tmp_path / "out" / "images" / "real_A"
+    return [p.relative_to(base) for p in base.rglob("*") if p.is_file()]
+
+
+def make(tmp_path: Path) -> Results:
+    return Results(tmp_path / "out", "title", "subtitle", picture_height=64)
+
+
+def test_every_picture_keeps_its_name_and_folder(tmp_path):
+    results = make(tmp_path)
+    add(results, "a", "sub/a", "sub/deeper/b c")
+    results.save()
+    assert files(tmp_path / "out") == {"a.png": 0, "sub/a.png": 1, "sub/deeper/b c.png": 2}
+    assert files(tmp_path / "out", "fake_B")["a.png"] == 255
+    assert len(results) == 3
+
+
+def test_equal_names_are_told_apart_by_a_number(tmp_path):
+    """a.jpg and a.png lie side by side, and one picture is called what the second would become."""
+    results = make(tmp_path)
+    add(results, "a", "a_2", "a")
+    add(results, "a")
+    results.save()
+    assert files(tmp_path / "out") == {"a.png": 0, "a_2.png": 1, "a_3.png": 2, "a_4.png": 3}
+
+
+def test_a_picture_and_a_folder_of_one_name_are_no_trouble(tmp_path):
+    results = make(tmp_path)
+    add(results, "a", "a/a")
+    results.save()
+    assert files(tmp_path / "out") == {"a.png": 0, "a/a.png": 1}
+
+
+def test_a_folder_that_is_called_like_a_file(tmp_path):
+    """Of the data, a.jpg and b.jpg, and folders a.png and b.png: files and folders of the results meet."""
+    results = make(tmp_path)
+    add(results, "a", "a.png/x", "b.png/y", "b", "a.png/x")
+    results.save()
+    assert {p.as_posix() for p in files_of(tmp_path)} == {"a.png", "a.png_2/x.png", "b.png/y.png", "b_2.png",
+                                                          "a.png_2/x_2.png"}
+
+
+def test_the_page_links_every_picture_in_a_row(tmp_path):
+    results = make(tmp_path)
+    add(results, "a", "a", "sub/x y")
+    page = results.save()
+    links = re.findall(r'<img[^>]* src="([^"]+)"', Path(page).read_text())
+    assert len(links) == 6
+    assert all((Path(page).parent / link.replace("%20", " ")).is_file() for link in links)
+
+
+def test_more_pictures_than_may_wait(tmp_path):
+    results = make(tmp_path)
+    for i in range(100):
+        add(results, f"{i:03d}")
+    page = results.save()
+    assert files(tmp_path / "out") == {f"{i:03d}.png": i for i in range(100)}
+    assert re.findall(r"<h2>(\d+)</h2>", page.read_text()) == [f"{i:03d}" for i in range(100)]
+
+
+def test_a_picture_that_cannot_be_written_is_no_silent_loss(tmp_path):
+    results = make(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "images").write_text("in the way")
+    add(results, "a")
+    with pytest.raises(OSError):
+        results.save()

@@ -1,0 +1,86 @@
+"""Translated pictures on disk: images/<label>/<name>.png and one page that shows them in rows."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
+from pathlib import Path, PurePath
+
+from torch import Tensor
+
+from util.images import Pixels, save_picture, to_pixels
+from util.loggers.html import ResultsPage
+
+THREADS = 4     # writing pictures; compressing lets other threads compute
+WAITING = 64    # pictures that may wait to be written before `add` does
+
+
+class Results:
+    """A folder of results. Nothing is ever overwritten: names that meet are told apart by a number.
+
+    Pictures are written by threads while the next are translated; `save` waits for all of them.
+    """
+
+    def __init__(self, folder: Path, title: str, subtitle: str, *, picture_height: int):
+        self.folder = folder
+        self.page = ResultsPage(folder, title, subtitle, picture_height=picture_height)
+        self._files: set[PurePath] = set()      # below images/<label>, of any label
+        self._folders: set[PurePath] = set()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
+        self._rows: deque[tuple[str, list[tuple[str, PurePath]], list[Future]]] = deque()
+
+    def add(self, names: list[str], pictures: dict[str, Tensor]) -> None:
+        """names: of the inputs, paths below their folder, no extension; pictures: [B, C, H, W] by label."""
+        pixels = {label: [to_pixels(image) for image in images] for label, images in pictures.items()}
+        for i, name in enumerate(names):
+            name = self._free(name)
+            row = [(label, PurePath("images", label, f"{name}.png")) for label in pixels]
+            self._rows.append((name, row, [self._threads.submit(_write, self.folder / path, pixels[label][i])
+                                           for label, path in row]))
+        while sum(len(futures) for _, _, futures in self._rows) > WAITING:
+            self._finish_row()
+
+    def save(self) -> Path:
+        """Wait for the pictures and write the page. Returns its path."""
+        while self._rows:
+            self._finish_row()
+        self._threads.shutdown()
+        return self.page.save()
+
+    def _finish_row(self) -> None:
+        """Wait for the oldest row's pictures, whose sizes the page reads. Raises what writing them raised."""
+        name, row, futures = self._rows.popleft()
+        for future in futures:
+            future.result()
+        self.page.add_row(name, row)
+
+    def _free(self, name: str) -> str:
+        """The name, with a number behind each part of it that belongs to something else already."""
+        *folders, last = PurePath(name).parts
+        path = PurePath()
+        for part in folders:                    # `a.png` may be a folder in the data, and `a` a picture
+            path = next(free for free in _numbered(path / part) if free not in self._files)
+            self._folders.add(path)
+        path = next(free for free in _numbered(path / last)
+                    if _file(free) not in self._files and _file(free) not in self._folders)
+        self._files.add(_file(path))
+        return str(path)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _numbered(path: PurePath) -> Iterator[PurePath]:
+    """a, a_2, a_3 and so on."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.name}_{number}")
+
+
+def _file(path: PurePath) -> PurePath:
+    return path.with_name(f"{path.name}.png")
+
+
+def _write(path: Path, pixels: Pixels) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_picture(path, pixels)

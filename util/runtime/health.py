@@ -1,0 +1,114 @@
+"""A look at the losses that costs no wait: numbers that are no numbers, and a D that has won."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from util.console import say
+from util.errors import RunError, UsageError
+from util.runtime.progress import Progress
+
+SKIPS_IN_A_ROW = 100        # broken steps after which a training will not recover by itself
+WON_D, WON_G = 0.05, 0.9    # D's losses below and G's above, over COLLAPSE_IMAGES images: D has won
+COLLAPSE_IMAGES = 5000
+REMEDIES = ("more varied pictures, and of one kind on both sides (format, size, borders: any difference "
+            "gives the generated ones away), a smaller --ndf, a lower --lr, a larger --lambda_GAN; see "
+            "docs/curves.md")
+
+
+class LossWatch:
+    """Remembers on the device from which step on each loss was NaN or infinite; `check` asks for it.
+    Warns, too, when D has won.
+
+    on_nan: stop ends the training then. skip leaves out every update whose gradients are not finite, and ends
+    it only after SKIPS_IN_A_ROW broken steps in a row.
+    """
+
+    def __init__(self, on_nan: str, optimizers: Iterable[Optimizer], lambda_GAN: float = 1.0):
+        """lambda_GAN: the weight that the loss G_GAN carries."""
+        self._collapse = CollapseWatch(lambda_GAN)
+        self._skips = on_nan == "skip"
+        self._names: list[str] = []
+        self._checked_step = 0
+        for optimizer in optimizers if self._skips else ():
+            skip_broken_updates(optimizer)
+
+    def step(self, progress: Progress, losses: Mapping[str, Tensor]) -> None:
+        """To be called after every step; waits for nothing."""
+        broken = ~torch.isfinite(torch.stack([loss.detach().float() for loss in losses.values()]))
+        if self._names != list(losses):
+            self._names = list(losses)
+            self._first = torch.full_like(broken, -1, dtype=torch.int64)    # step, or -1, of each loss
+            self._in_a_row = torch.zeros_like(self._first[0])
+        self._first = torch.where(broken & (self._first < 0), progress.total_steps, self._first)
+        self._in_a_row = (self._in_a_row + 1) * broken.any()
+
+    def check(self, progress: Progress, shown: Mapping[str, float], last_good: str) -> None:
+        """Waits for the device. Raises RunError, or says what was skipped, for losses that were not finite.
+
+        shown: the losses just printed. last_good: the moment that is kept on disk, in words.
+        """
+        self._collapse.look(progress, shown)
+        since, self._checked_step = self._checked_step, progress.total_steps
+        *first, in_a_row = torch.cat([self._first, self._in_a_row[None]]).tolist()
+        found = {name: step for name, step in zip(self._names, first, strict=True) if step >= 0}
+        if not found:
+            return
+        self._first.fill_(-1)
+        what = (f"between step {since} and {progress.total_steps} ({progress.moment}) losses became NaN or "
+                f"infinite: " + ", ".join(f"{name} from step {step}" for name, step in found.items()))
+        if not self._skips:
+            raise RunError(f"{what}; kept is {last_good}: go on from there with --continue_train and a lower "
+                           "--lr, or with --on_nan skip")
+        if in_a_row >= SKIPS_IN_A_ROW:
+            raise RunError(f"{what}, the last {in_a_row} steps without exception; kept is {last_good}: go on "
+                           "from there with --continue_train and a lower --lr")
+        say(f"{what}; updates without finite gradients are left out")
+
+
+def skip_broken_updates(optimizer: Optimizer) -> None:
+    """Make the optimizer leave weights and moments as they are when any gradient is NaN or infinite.
+
+    Decided on the device, by the means that fused optimizers have for it. Raises UsageError for others.
+    """
+    if not getattr(optimizer, "_step_supports_amp_scaling", False):
+        raise UsageError(f"--on_nan skip needs fused optimizers, and this model's "
+                         f"{type(optimizer).__name__} is none: use --on_nan stop")
+
+    def before(optimizer: Optimizer, *_: object) -> None:
+        if hasattr(optimizer, "found_inf"):         # a GradScaler has looked
+            return
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms = torch.stack(torch._foreach_norm(grads, float("inf")))
+        optimizer.found_inf = (~torch.isfinite(norms).all()).float()
+
+    def after(optimizer: Optimizer, *_: object) -> None:
+        optimizer.__dict__.pop("found_inf", None)
+
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_post_hook(after)
+
+
+class CollapseWatch:
+    """Says once, by the printed losses, that D has won for long."""
+
+    def __init__(self, lambda_GAN: float):
+        """lambda_GAN: the weight that the loss G_GAN carries."""
+        self._weight = lambda_GAN
+        self._since: int | None = None
+        self._said = False
+
+    def look(self, progress: Progress, losses: Mapping[str, float]) -> None:
+        if self._said or not {"G_GAN", "D_real", "D_fake"} <= losses.keys():
+            return
+        if max(losses["D_real"], losses["D_fake"]) > WON_D or losses["G_GAN"] < WON_G * self._weight:
+            self._since = None
+        elif self._since is None:
+            self._since = progress.total_images
+        elif progress.total_images - self._since >= COLLAPSE_IMAGES:
+            self._said = True
+            say(f"warning: over {COLLAPSE_IMAGES:,} images D told real from generated without fail (D_real "
+                f"and D_fake near 0, G_GAN near {self._weight:g} or above), so G learns little from it. What "
+                f"helps: {REMEDIES}")
