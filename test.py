@@ -1,10 +1,10 @@
-"""Translate a folder of pictures with a trained model.
+"""Translate a folder of images with a trained model.
 
     python test.py --dataroot ./datasets/horse2zebra --name h2z_CUT
     python test.py --dataroot ./photos --name h2z_CUT --preprocess none
 
-The first translates testA (beside testB, where that exists), the second any folder, at its pictures' own
-sizes. Pictures and a page go to <results_dir>/<name>/<phase>_<epoch>.
+The first translates testA (beside testB, where that exists), the second any folder, at its images' own
+sizes. Images and a page go to <results_dir>/<name>/<phase>_<epoch>.
 """
 
 from argparse import Namespace
@@ -37,7 +37,7 @@ def main() -> None:
 
     results = Results(Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}",
                       f"{opt.name}, {opt.phase} set, {opt.epoch}",
-                      f"translated by {folder}, --epoch {opt.epoch}", picture_height=opt.display_winsize)
+                      f"translated by {folder}, --epoch {opt.epoch}", image_height=opt.display_winsize)
     total = len(loader.dataset)
     with tqdm(total=min(total, opt.num_test), unit=" images", disable=None) as bar:
         for batch in first(loader, opt):
@@ -47,11 +47,11 @@ def main() -> None:
             bar.update(len(names))
     page = results.save()
     unread = f", {len(loader.bad)} could not be read" if loader.bad else ""
-    print(f"translated {len(results)} of {total} pictures{unread}; {page}")
+    print(f"translated {len(results)} of {total} images{unread}; {page}")
 
 
 def first(loader: Loader, opt: Namespace) -> Iterator[Batch]:
-    """The loader's minibatches until --num_test pictures have come."""
+    """The loader's minibatches until --num_test images have come."""
     left = opt.num_test
     for batch in loader:
         size = len(next(iter(batch.values())))

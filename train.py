@@ -1,9 +1,9 @@
-"""Train a model to translate between two sets of pictures.
+"""Train a model to translate between two sets of images.
 
     python train.py --dataroot ./datasets/horse2zebra --name h2z_CUT
     python train.py --dataroot ./datasets/horse2zebra --name h2z_FastCUT --CUT_mode FastCUT
 
-Checkpoints, losses and a gallery of pictures go to <checkpoints_dir>/<name>. Ctrl-C saves and ends;
+Checkpoints, losses and a gallery of images go to <checkpoints_dir>/<name>. Ctrl-C saves and ends;
 --continue_train goes on.
 """
 
@@ -72,7 +72,7 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
                     shown = log.losses(progress, losses, model.learning_rate())     # waits for the device
                     watch.check(progress, shown, state.last_good)
                 if progress.crossed(opt.display_freq) or progress.crossed(opt.update_html_freq):
-                    log.pictures(progress, model.visuals(), save=progress.crossed(opt.update_html_freq))
+                    log.images(progress, model.visuals(), save=progress.crossed(opt.update_html_freq))
                 if evaluation.due(progress):
                     evaluation.run(model, progress, state)
                 save = progress.crossed(opt.save_latest_freq)
@@ -84,7 +84,7 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
             model.end_epoch(evaluation.losses(epoch))
             keep = epoch % opt.save_epoch_freq == 0
             if keep or epoch == progress.last_epoch:
-                log.pictures(progress, model.visuals(), save=True)
+                log.images(progress, model.visuals(), save=True)
             log.epoch_end(progress)
             progress.end_epoch()
             if keep:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.image_cache import create_cache
-from data.image_folder import EXTENSIONS, MODES, Domain, find_pictures, load_picture
+from data.image_folder import EXTENSIONS, MODES, Domain, find_images, load_image
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import UsageError
 
@@ -36,7 +36,7 @@ def random_stream(seed: int, epoch: int, number: int, purpose: int) -> np.random
 class BaseDataset(Dataset, ABC):
     """A data set writes `__len__` and `item`, sets `domains`, and may add flags.
 
-    domains: side ("A", "B") -> Domain, the pictures it reads; roots: side -> the folder they came from.
+    domains: side ("A", "B") -> Domain, the images it reads; roots: side -> the folder they came from.
     """
 
     def __init__(self, opt: Namespace):
@@ -62,7 +62,7 @@ class BaseDataset(Dataset, ABC):
     def item(self, index: int, epoch: int, random: np.random.Generator) -> dict[str, Any]:
         """{"A": [C, H, W] in [-1, 1], "A_paths": str, and the same for B}, sides that are absent left out.
 
-        "bad", where there, lists one line for each picture that could not be read.
+        "bad", where there, lists one line for each image that could not be read.
         """
 
     def __getitem__(self, position: Position | int) -> dict[str, Any]:
@@ -73,9 +73,9 @@ class BaseDataset(Dataset, ABC):
         return self.item(index, epoch, random_stream(self.opt.seed, epoch, index, ITEM))
 
     def transform(self, image: Image, epoch: int, random: np.random.Generator, **geometry: Any) -> Tensor:
-        """The picture through --preprocess; [C, H, W] in [-1, 1]. `geometry` replaces fields of Geometry.
+        """The image through --preprocess; [C, H, W] in [-1, 1]. `geometry` replaces fields of Geometry.
 
-        In training past --n_epochs, while the learning rate falls, load_size is crop_size: the whole picture.
+        In training past --n_epochs, while the learning rate falls, load_size is crop_size: the whole image.
         """
         return self._transform(image, self._geometry_in(epoch)._replace(**geometry), random)
 
@@ -90,11 +90,11 @@ class BaseDataset(Dataset, ABC):
         return "B" if self.opt.direction == "BtoA" else "A"
 
     def channels(self, side: str) -> int:
-        """Channels of a side's pictures: input_nc on the side that is translated, output_nc on the other."""
+        """Channels of a side's images: input_nc on the side that is translated, output_nc on the other."""
         flag = "input_nc" if side == self.input_side else "output_nc"
         channels = getattr(self.opt, flag)
         if channels not in MODES:
-            raise UsageError(f"--{flag} is {channels}, but pictures are read as gray (1) or colour (3)")
+            raise UsageError(f"--{flag} is {channels}, but images are read as gray (1) or colour (3)")
         return channels
 
     def dataroot(self) -> str:
@@ -107,30 +107,30 @@ class BaseDataset(Dataset, ABC):
         raise UsageError(f"--dataroot is {root!r}, which does not exist; give the folder of the data set")
 
     def add_domain(self, side: str, folder: str, limit: float) -> None:
-        """Make the first `limit` pictures of a folder, or one picture, a side. Raises UsageError for none."""
+        """Make the first `limit` images of a folder, or one image, a side. Raises UsageError for none."""
         if os.path.isfile(folder):
             folder, paths = os.path.dirname(folder) or ".", [folder]
         elif os.path.isdir(folder):
-            paths = find_pictures(folder, limit)
+            paths = find_images(folder, limit)
         else:
-            raise UsageError(f"the folder {folder!r} is missing, where side {side}'s pictures should be; "
+            raise UsageError(f"the folder {folder!r} is missing, where side {side}'s images should be; "
                              f"{os.path.dirname(folder)!r} holds {_contents(os.path.dirname(folder))}; "
                              "see --dataroot and --phase")
         if not paths:
-            raise UsageError(f"the folder {folder!r} should hold side {side}'s pictures "
+            raise UsageError(f"the folder {folder!r} should hold side {side}'s images "
                              f"({' '.join(EXTENSIONS)}), but holds {_contents(folder)}; "
                              "see --dataroot and --phase")
         self.domains[side], self.roots[side] = Domain(paths, self.channels(side)), folder
 
     def relative_name(self, side: str, path: str) -> str:
-        """A picture's path within its side's folder, without the extension."""
+        """An image's path within its side's folder, without the extension."""
         return os.path.splitext(os.path.relpath(path, self.roots[side]))[0]
 
     def read(self, numbers: dict[str, int], epoch: int, random: np.random.Generator) -> dict[str, Any]:
-        """The item made of one picture a side, by its number there.
+        """The item made of one image a side, by its number there.
 
-        In training the next readable picture replaces one that cannot be read; in translation its side is
-        absent, since a result under another picture's name would mislead.
+        In training the next readable image replaces one that cannot be read; in translation its side is
+        absent, since a result under another image's name would mislead.
         """
         item: dict[str, Any] = {}
         bad: list[str] = []
@@ -146,9 +146,9 @@ class BaseDataset(Dataset, ABC):
         return item | {"bad": bad} if bad else item
 
     def _load(self, geometry: Geometry, path: str, channels: int) -> Image:
-        """A picture as the words of --preprocess before the first random one leave it. Raises BadPicture."""
+        """An image as the words of --preprocess before the first random one leave it. Raises BadImage."""
         def make() -> Image:
-            return self._transform.prepare(load_picture(path, channels), geometry)
+            return self._transform.prepare(load_image(path, channels), geometry)
         if self._cache is None:
             return make()
         return self._cache.get(path, (channels, self._transform.fixed, *geometry[:2]), make)

@@ -1,4 +1,4 @@
-"""Pictures kept as raw pixels, so that each file is decoded and resized once (--cache)."""
+"""Images kept as raw pixels, so that each file is decoded and resized once (--cache)."""
 
 import atexit
 import hashlib
@@ -21,11 +21,11 @@ HEADER = struct.Struct("<III")    # width, height, channels
 MODES = {1: "L", 3: "RGB"}
 
 
-class PictureCache:
-    """A folder of raw pictures that worker processes share, of at most `limit` bytes.
+class ImageCache:
+    """A folder of raw images that worker processes share, of at most `limit` bytes.
 
-    What no longer fits is not kept; nothing is dropped for it, since every epoch asks for every picture. A
-    changed file (by time or size) counts as another picture.
+    What no longer fits is not kept; nothing is dropped for it, since every epoch asks for every image. A
+    changed file (by time or size) counts as another image.
     """
 
     def __init__(self, folder: Path, limit: float):
@@ -34,7 +34,7 @@ class PictureCache:
         self._used = multiprocessing.Value("q", sum(path.stat().st_size for path in folder.glob("*.raw")))
 
     def get(self, path: str, how: tuple, make: Callable[[], Image.Image]) -> Image.Image:
-        """The kept picture, or what `make` makes, kept from then on.
+        """The kept image, or what `make` makes, kept from then on.
 
         how: all besides the file that decides what `make` gives. Both have the same pixels.
         """
@@ -69,21 +69,21 @@ class PictureCache:
                 self._used.value = int(self.limit)
 
 
-def create_cache(opt: Namespace) -> PictureCache:
+def create_cache(opt: Namespace) -> ImageCache:
     """The cache that --cache asks for, ram or disk. Memory is given back when the process ends."""
     limit = opt.cache_limit * 1e9
     if opt.cache == "disk":
-        return PictureCache(Path(opt.cache_dir or os.path.join(opt.checkpoints_dir, "cache")), limit)
+        return ImageCache(Path(opt.cache_dir or os.path.join(opt.checkpoints_dir, "cache")), limit)
     parent = MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())
     remove_orphans(parent)
-    folder = parent / f"cut-pictures-{os.getpid()}-{os.urandom(4).hex()}"
+    folder = parent / f"cut-images-{os.getpid()}-{os.urandom(4).hex()}"
     atexit.register(_remove, folder, os.getpid())
-    return PictureCache(folder, limit)
+    return ImageCache(folder, limit)
 
 
 def remove_orphans(parent: Path) -> None:
     """Give back the memory of processes that were killed before they could."""
-    for folder in parent.glob("cut-pictures-*"):
+    for folder in parent.glob("cut-images-*"):
         try:
             os.kill(int(folder.name.split("-")[2]), 0)
         except (ProcessLookupError, ValueError):

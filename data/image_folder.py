@@ -1,4 +1,4 @@
-"""Find the pictures of a folder, and read one whole or say in one line why that is impossible."""
+"""Find the images of a folder, and read one whole or say in one line why that is impossible."""
 
 import os
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from PIL import Image
 from util.errors import DataError, UsageError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
-Load = Callable[[str, int], Image.Image]    # path, channels -> the picture; raises BadPicture
-MODES = {1: "L", 3: "RGB"}  # PIL's name for a picture of that many channels
+Load = Callable[[str, int], Image.Image]    # path, channels -> the image; raises BadImage
+MODES = {1: "L", 3: "RGB"}  # PIL's name for an image of that many channels
 
 
-class BadPicture(Exception):
-    """A picture that cannot be read; the message is one line: path and reason."""
+class BadImage(Exception):
+    """An image that cannot be read; the message is one line: path and reason."""
 
 
-def find_pictures(folder: str, limit: float = float("inf")) -> list[str]:
-    """Paths of the pictures in a folder and its sub-folders, sorted, the first `limit` of them.
+def find_images(folder: str, limit: float = float("inf")) -> list[str]:
+    """Paths of the images in a folder and its sub-folders, sorted, the first `limit` of them.
 
     Linked folders are followed, each folder once, so that links in a circle end. Names that begin with a dot
     are passed over: they are notes of an operating system or an editor. Raises UsageError where a folder
@@ -49,8 +49,8 @@ def _is_folder(entry: os.DirEntry) -> bool:
     return entry.is_dir(follow_symlinks=False) or entry.is_symlink() and os.path.isdir(entry.path)
 
 
-def load_picture(path: str, channels: int) -> Image.Image:
-    """The whole picture, as "L" (1 channel) or "RGB" (3), 8 bits a channel. Raises BadPicture.
+def load_image(path: str, channels: int) -> Image.Image:
+    """The whole image, as "L" (1 channel) or "RGB" (3), 8 bits a channel. Raises BadImage.
 
     Transparency is dropped: the hidden colours show. An EXIF rotation is not applied. Both are as in the
     reference. 16-bit gray is scaled to 8 bits.
@@ -61,9 +61,9 @@ def load_picture(path: str, channels: int) -> Image.Image:
         with Image.open(path) as image:
             image.load()
     except Exception as error:  # decoders answer damaged bytes with errors of every kind
-        raise BadPicture(_one_line(path, str(error) or type(error).__name__)) from error
+        raise BadImage(_one_line(path, str(error) or type(error).__name__)) from error
     if image.mode == "F" or image.mode == "I" and not _fits_16_bits(image):
-        raise BadPicture(_one_line(path, f"pixels of mode {image.mode} have no known range"))
+        raise BadImage(_one_line(path, f"pixels of mode {image.mode} have no known range"))
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
     image.info.pop("transparency", None)  # else PIL warns that convert will drop it
@@ -79,13 +79,13 @@ def _one_line(path: str, reason: str) -> str:
     return " ".join(f"{path}: {reason.replace(repr(path), '').strip(' :')}".split())
 
 
-def tolerated_bad(pictures: int) -> int:
-    """How many bad pictures a data set of that many may hold before the run ends: 1 %, but at least three."""
-    return max(3, pictures // 100)
+def tolerated_bad(images: int) -> int:
+    """How many bad images a data set of that many may hold before the run ends: 1 %, but at least three."""
+    return max(3, images // 100)
 
 
 class Domain:
-    """The pictures of one side (A or B) with the number of channels they are read with."""
+    """The images of one side (A or B) with the number of channels they are read with."""
 
     def __init__(self, paths: list[str], channels: int):
         self.paths = paths
@@ -94,16 +94,16 @@ class Domain:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, index: int, bad: list[str], load: Load = load_picture) -> tuple[Image.Image, str] | None:
-        """Picture number `index` and its path; None, and the reason added to `bad`, if it is bad."""
+    def read(self, index: int, bad: list[str], load: Load = load_image) -> tuple[Image.Image, str] | None:
+        """Image number `index` and its path; None, and the reason added to `bad`, if it is bad."""
         try:
             return load(self.paths[index], self.channels), self.paths[index]
-        except BadPicture as error:
+        except BadImage as error:
             bad.append(str(error))
             return None
 
-    def read_or_next(self, index: int, bad: list[str], load: Load = load_picture) -> tuple[Image.Image, str]:
-        """As `read`, but the next readable picture stands in. Raises DataError after too many bad ones."""
+    def read_or_next(self, index: int, bad: list[str], load: Load = load_image) -> tuple[Image.Image, str]:
+        """As `read`, but the next readable image stands in. Raises DataError after too many bad ones."""
         tries = min(tolerated_bad(len(self)) + 1, len(self))
         for offset in range(tries):
             found = self.read((index + offset) % len(self), bad, load)
@@ -111,4 +111,4 @@ class Domain:
                 return found
         folder = os.path.dirname(self.paths[index])
         gone = "" if os.path.isdir(folder) else f"the folder {folder!r} is gone: "
-        raise DataError(f"{gone}{tries} pictures in a row cannot be read: {'; '.join(bad[-tries:])}")
+        raise DataError(f"{gone}{tries} images in a row cannot be read: {'; '.join(bad[-tries:])}")

@@ -27,16 +27,16 @@ class Loader:
     """Iterates over one epoch's minibatches, dicts as `collate` makes them, on the device.
 
     In training the order is drawn anew each epoch unless --serial_batches, and a last uneven minibatch is
-    left out. In translation everything comes once, in the order of the files, except for bad pictures.
+    left out. In translation everything comes once, in the order of the files, except for bad images.
 
-    bad: a line for each picture that could not be read so far, each also said once on stderr.
+    bad: a line for each image that could not be read so far, each also said once on stderr.
     images_per_epoch: the images that a whole epoch delivers.
     """
 
     def __init__(self, dataset: BaseDataset, opt: Namespace):
         if opt.isTrain and opt.batch_size > len(dataset):
             raise UsageError(f"--batch_size is {opt.batch_size}, but an epoch has only {len(dataset)} images "
-                             f"({opt.dataroot!r}); choose a smaller batch or add pictures")
+                             f"({opt.dataroot!r}); choose a smaller batch or add images")
         self.dataset = dataset
         self.bad: list[str] = []
         self._training = opt.isTrain
@@ -62,7 +62,7 @@ class Loader:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The minibatches of the epoch chosen.
 
-        Raises RunError, in training when more than 1 % of the pictures, and more than three, are bad, in
+        Raises RunError, in training when more than 1 % of the images, and more than three, are bad, in
         translation when none at all could be read.
         """
         delivered = False
@@ -74,7 +74,7 @@ class Loader:
                 delivered = True
                 yield self._copy(batch)
         if self.bad and not self._training and not delivered:
-            raise RunError(f"none of the {len(self.bad)} pictures can be read: {_listed(self.bad)}")
+            raise RunError(f"none of the {len(self.bad)} images can be read: {_listed(self.bad)}")
 
     def _delivered(self) -> Iterator[Any]:
         """What the workers send. Raises DataError when one of them has died."""
@@ -99,10 +99,10 @@ class Loader:
         for reason in reasons:
             if reason not in self.bad:
                 self.bad.append(reason)
-                say(f"bad picture: {reason}", sys.stderr)
-        pictures = sum(map(len, self.dataset.domains.values())) or len(self.dataset)
-        if self._training and len(self.bad) > tolerated_bad(pictures):
-            raise DataError(f"{len(self.bad)} of {pictures} pictures cannot be read, repair or remove them: "
+                say(f"bad image: {reason}", sys.stderr)
+        images = sum(map(len, self.dataset.domains.values())) or len(self.dataset)
+        if self._training and len(self.bad) > tolerated_bad(images):
+            raise DataError(f"{len(self.bad)} of {images} images cannot be read, repair or remove them: "
                            f"{_listed(self.bad)}")
 
 
@@ -147,8 +147,8 @@ class _Minibatches(Dataset):
 def collate(items: list[dict[str, Any]], input_side: str) -> dict[str, Any]:
     """One minibatch: tensors [C, H, W] stacked to [B, C, H, W], anything else listed, "bad" in one list.
 
-    An item whose picture on the input side was bad is left out, so that the minibatch may be empty; so is a
-    side that some item lacks. Raises UsageError for pictures of unlike sizes.
+    An item whose image on the input side was bad is left out, so that the minibatch may be empty; so is a
+    side that some item lacks. Raises UsageError for images of unlike sizes.
     """
     bad = [reason for item in items for reason in item.get("bad", [])]
     items = [item for item in items if "bad" not in item or input_side in item]
@@ -166,13 +166,13 @@ def collate(items: list[dict[str, Any]], input_side: str) -> dict[str, Any]:
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
     shapes = {f"{tensor.shape[-1]}x{tensor.shape[-2]}" for tensor in tensors}
     if len(shapes) > 1:
-        raise UsageError(f"pictures of {' and '.join(sorted(shapes)[:2])} cannot share a minibatch; use "
+        raise UsageError(f"images of {' and '.join(sorted(shapes)[:2])} cannot share a minibatch; use "
                          "--batch_size 1, or a --preprocess that gives one size, such as resize_and_crop")
     return torch.stack(tensors)
 
 
 def _obituary(pid: int, exit_code: int) -> str:
-    """Why a worker that reads pictures ended, and what to do about it."""
+    """Why a worker that reads images ended, and what to do about it."""
     if exit_code == -signal.SIGBUS:
         return (f"the data worker {pid} ended for want of shared memory: enlarge /dev/shm (docker run "
                 "--shm-size 2g), or use --num_threads 0")

@@ -1,4 +1,4 @@
-"""One folder of pictures, or one picture, to be translated."""
+"""One folder of images, or one image, to be translated."""
 
 from argparse import Namespace
 from typing import Any
@@ -10,7 +10,7 @@ from util.errors import UsageError
 
 
 class SingleDataset(BaseDataset):
-    """The pictures in --dataroot itself and its sub-folders; there is no other side, so none to train with.
+    """The images in --dataroot itself and its sub-folders; there is no other side, so none to train with.
 
     They are given as the side that the model translates: "A", or "B" with --direction BtoA.
     """

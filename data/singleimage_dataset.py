@@ -1,4 +1,4 @@
-"""One picture a side: an epoch is a number of small crops of both, zoomed at random (Park et al. 2020)."""
+"""One image a side: an epoch is a number of small crops of both, zoomed at random (Park et al. 2020)."""
 
 import os
 from argparse import ArgumentParser, Namespace
@@ -9,24 +9,24 @@ from PIL.Image import Image, Resampling, Transpose
 from torch import Tensor
 
 from data.base_dataset import BATCH, BaseDataset, random_stream
-from data.image_folder import BadPicture, load_picture
+from data.image_folder import BadImage, load_image
 from data.transforms import check_preprocess, to_tensor
 from util.errors import UsageError
 
 
 class Crops(NamedTuple):
-    """Where the crops of a group lie in one picture. Pixels of the zoomed picture."""
+    """Where the crops of a group lie in one image. Pixels of the zoomed image."""
 
     zoomed: tuple[int, int]  # width and height
     corners: np.ndarray  # int [B, 2]: left and top of each crop
 
 
 class SingleimageDataset(BaseDataset):
-    """In training crops of --crop_size pixels a side, in translation the whole picture.
+    """In training crops of --crop_size pixels a side, in translation the whole image.
 
     Item i belongs to group i // batch_size of its epoch, whose zoom it shares. In order, groups are the
     minibatches, as the paper means it; --mix_zooms shuffles the items, as the published code did.
-    The pictures lie in trainA and trainB; another phase prefers its own folders, and needs no target side.
+    The images lie in trainA and trainB; another phase prefers its own folders, and needs no target side.
     """
 
     @staticmethod
@@ -60,7 +60,7 @@ class SingleimageDataset(BaseDataset):
             item[f"{side}_paths"] = self.domains[side].paths[0]
         return item
 
-    # ---- the pictures
+    # ---- the images
 
     def _folders(self) -> dict[str, str]:
         """Side -> folder; in translation the target side is left out where it is missing."""
@@ -75,12 +75,12 @@ class SingleimageDataset(BaseDataset):
         self.add_domain(side, folder, float("inf"))
         domain = self.domains[side]
         if len(domain) > 1:
-            raise UsageError(f"the folder {folder!r} holds {len(domain)} pictures, but --dataset_mode "
+            raise UsageError(f"the folder {folder!r} holds {len(domain)} images, but --dataset_mode "
                              "singleimage works with one a side; leave one there, or use unaligned")
         try:
-            return load_picture(domain.paths[0], domain.channels)
-        except BadPicture as error:
-            raise UsageError(f"a picture cannot be read; repair or replace it: {error}") from error
+            return load_image(domain.paths[0], domain.channels)
+        except BadImage as error:
+            raise UsageError(f"an image cannot be read; repair or replace it: {error}") from error
 
     def _check_training(self) -> None:
         opt = self.opt
@@ -92,15 +92,15 @@ class SingleimageDataset(BaseDataset):
             if self._patches and min(image.size) < opt.crop_size:
                 raise UsageError(f"{self.domains[side].paths[0]!r} measures {image.width}x{image.height} "
                                  f"pixels, too small for --crop_size {opt.crop_size}; lower that, or use a "
-                                 "larger picture")
+                                 "larger image")
 
     # ---- crops
 
     def _cut(self, side: str, index: int, epoch: int, random: np.random.Generator) -> Tensor:
         """Crop number `index` of the epoch.
 
-        Only the part of the picture that the crop shows is resized, to the same pixels as if all were: no
-        zoomed picture is held in memory, however large.
+        Only the part of the image that the crop shows is resized, to the same pixels as if all were: no
+        zoomed image is held in memory, however large.
         """
         image, size = self._images[side], self.opt.crop_size
         crops = self._crops(epoch, index // self.opt.batch_size)[side]
@@ -126,7 +126,7 @@ class SingleimageDataset(BaseDataset):
 
 def draw_crops(size: tuple[int, int], crop: int, count: int, scale_max: float,
                random: np.random.Generator) -> Crops:
-    """A zoom and `count` crops of a picture of `size` (width, height): distinct cells of a grid.
+    """A zoom and `count` crops of an image of `size` (width, height): distinct cells of a grid.
 
     Width and height are multiplied by factors of their own, uniform in [1 / scale_max, 1], but stay at least
     `crop`. The grid of crop x crop cells has a random offset; when all cells are used up, another is drawn.

@@ -1,7 +1,7 @@
-"""The words of --preprocess: named operations on PIL pictures, with every random number passed in.
+"""The words of --preprocess: named operations on PIL images, with every random number passed in.
 
 A value such as resize_and_crop names a set of words. They are applied in the order of the table WORDS,
-however they were written; then the sides are rounded, the picture is perhaps mirrored, and becomes a tensor.
+however they were written; then the sides are rounded, the image is perhaps mirrored, and becomes a tensor.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from util.errors import UsageError
 
-SIDE_MULTIPLE = 4  # a generator that halves the picture twice gives back sides of this multiple
+SIDE_MULTIPLE = 4  # a generator that halves the image twice gives back sides of this multiple
 
 
 class Geometry(NamedTuple):
@@ -29,7 +29,7 @@ class Geometry(NamedTuple):
 
 
 def resize(image: Image, width: int, height: int, resample: Resampling = Resampling.BICUBIC) -> Image:
-    """The picture at exactly width x height; itself where it has that size."""
+    """The image at exactly width x height; itself where it has that size."""
     return image if image.size == (width, height) else image.resize((width, height), resample)
 
 
@@ -39,7 +39,7 @@ def scale_width(image: Image, width: int, min_height: int) -> Image:
 
 
 def scale_shortside(image: Image, side: int) -> Image:
-    """Enlarged, aspect kept, until the shorter side measures `side`; a larger picture stays as it is."""
+    """Enlarged, aspect kept, until the shorter side measures `side`; a larger image stays as it is."""
     scale = side / min(image.size)
     return image if scale <= 1 else resize(image, round(image.width * scale), round(image.height * scale))
 
@@ -60,12 +60,12 @@ def trim(image: Image, size: int, random: np.random.Generator) -> Image:
 
 
 def crop(image: Image, size: int, random: np.random.Generator) -> Image:
-    """A random part of exactly size x size; a picture too small for one is enlarged first."""
+    """A random part of exactly size x size; an image too small for one is enlarged first."""
     return trim(scale_shortside(image, size), size, random)
 
 
 def patch(image: Image, size: int, random: np.random.Generator, cell: int | None = None) -> Image:
-    """One cell of a grid of size x size cells at a random offset; a picture too small is enlarged first."""
+    """One cell of a grid of size x size cells at a random offset; an image too small is enlarged first."""
     image = scale_shortside(image, size)
     columns, rows = image.width // size, image.height // size
     left = int(random.integers(image.width - columns * size + 1))
@@ -84,7 +84,7 @@ def round_sides(image: Image, multiple: int) -> Image:
 
 
 def to_tensor(image: Image) -> Tensor:
-    """An "L" or "RGB" picture as float32 [C, H, W] in [-1, 1], C = 1 or 3."""
+    """An "L" or "RGB" image as float32 [C, H, W] in [-1, 1], C = 1 or 3."""
     pixels = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1)  # [H, W, C] in 0..255
     return pixels.permute(2, 0, 1).float().div(127.5).sub(1).contiguous()
 
@@ -129,7 +129,7 @@ def check_preprocess(value: str) -> tuple[str, ...]:
 
 
 class Transform(NamedTuple):
-    """From a PIL picture to a tensor [C, H, W] in [-1, 1]: the words, rounding, mirroring."""
+    """From a PIL image to a tensor [C, H, W] in [-1, 1]: the words, rounding, mirroring."""
 
     words: tuple[str, ...]
     flip: bool  # mirrored left to right with probability 1/2

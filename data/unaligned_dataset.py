@@ -1,4 +1,4 @@
-"""Two folders of pictures that need not correspond: <dataroot>/<phase>A and <dataroot>/<phase>B."""
+"""Two folders of images that need not correspond: <dataroot>/<phase>A and <dataroot>/<phase>B."""
 
 import os
 from argparse import Namespace
@@ -14,10 +14,10 @@ PHASE_FOLDERS = {phase + side for phase in ("train", "val", "test") for side in 
 class UnalignedDataset(BaseDataset):
     """In training, A by index and B at random (by index with --serial_batches), both sides needed.
 
-    In translation, every picture of the input side (A, or B with --direction BtoA) once. The other side may
-    be missing; where it is there, each input comes with the picture of the same name or, if some have none,
+    In translation, every image of the input side (A, or B with --direction BtoA) once. The other side may
+    be missing; where it is there, each input comes with the image of the same name or, if some have none,
     with the one at the same place, modulo their number. With phase test and no test folder, val serves.
-    A --dataroot that is itself a picture, or a folder of pictures, is the input side.
+    A --dataroot that is itself an image, or a folder of images, is the input side.
     """
 
     def __init__(self, opt: Namespace):
@@ -27,7 +27,7 @@ class UnalignedDataset(BaseDataset):
             # a partner is looked for among all of the other side
             limit = opt.max_dataset_size if opt.isTrain or side == self.input_side else float("inf")
             self.add_domain(side, folder, limit)
-        self._partners = {} if opt.isTrain else self._pair()  # side -> for each input, its picture's number
+        self._partners = {} if opt.isTrain else self._pair()  # side -> for each input, its image's number
 
     def __len__(self) -> int:
         if self.opt.isTrain:

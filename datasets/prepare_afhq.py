@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.image_folder import find_pictures  # noqa: E402
+from data.image_folder import find_images  # noqa: E402
 from datasets.preparation import folder_of, new_folder, place  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
@@ -36,12 +36,12 @@ def main() -> None:
         for theirs, ours in (("train", "train"), (test, "test")):
             for side in "AB":
                 animal = getattr(arguments, side)
-                paths = find_pictures(str(folder_of("--afhq", root / theirs / animal)))
+                paths = find_images(str(folder_of("--afhq", root / theirs / animal)))
                 if not paths:
-                    raise UsageError(f"--afhq: {root / theirs / animal} holds no pictures")
+                    raise UsageError(f"--afhq: {root / theirs / animal} holds no images")
                 for path in map(Path, paths):
                     place(path, folder / f"{ours}{side}" / path.name)
-                print(f"{ours}{side}: {len(paths)} pictures of {theirs}/{animal}", flush=True)
+                print(f"{ours}{side}: {len(paths)} images of {theirs}/{animal}", flush=True)
     print(output)
 
 

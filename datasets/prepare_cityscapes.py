@@ -41,7 +41,7 @@ def resized(path: Path, size: int, resample: Resampling) -> Image.Image:
 
 
 def write_split(photos: Path, labels: Path, output: Path, split: str, *, size: int, paired: bool) -> int:
-    """Write <split>A and <split>B, or pictures photo | label map in one folder. Returns how many pairs."""
+    """Write <split>A and <split>B, or images photo | label map in one folder. Returns how many pairs."""
     def write(pair: tuple[Path, Path]) -> None:
         name = pair[0].name.removesuffix(PHOTO) + ".jpg"
         photo, label = resized(pair[0], size, Resampling.BICUBIC), resized(pair[1], size, Resampling.NEAREST)
@@ -64,7 +64,7 @@ def main() -> None:
     add("--labels", type=Path, required=True, metavar="DIR", help="the folder gtFine")
     add("--output", type=Path, default=Path("datasets/cityscapes"), metavar="DIR", help="a new folder")
     add("--size", type=int, default=256, help="pixels a side (default: 256)")
-    add("--paired", action="store_true", help="pictures photo | label map, as pix2pix takes them")
+    add("--paired", action="store_true", help="images photo | label map, as pix2pix takes them")
     arguments = parser.parse_args()
     if arguments.size < 1:
         raise UsageError(f"--size is {arguments.size}; it must be at least 1")

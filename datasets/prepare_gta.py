@@ -13,16 +13,16 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.image_folder import find_pictures  # noqa: E402
+from data.image_folder import find_images  # noqa: E402
 from datasets.preparation import folder_of, new_folder, place  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 
-def pictures(flag: str, folder: Path) -> list[Path]:
+def images(flag: str, folder: Path) -> list[Path]:
     """Sorted by name, wherever below the folder they lie. Raises UsageError for none."""
-    paths = sorted(map(Path, find_pictures(str(folder_of(flag, folder)))), key=lambda path: path.name)
+    paths = sorted(map(Path, find_images(str(folder_of(flag, folder)))), key=lambda path: path.name)
     if not paths:
-        raise UsageError(f"{flag}: {folder} holds no pictures")
+        raise UsageError(f"{flag}: {folder} holds no images")
     return paths
 
 
@@ -35,17 +35,17 @@ def main() -> None:
     add("--test", type=int, default=500, help="frames for testA (default: 500)")
     add("--output", type=Path, default=Path("datasets/gta2cityscapes"), metavar="DIR", help="a new folder")
     arguments = parser.parse_args()
-    frames = pictures("--gta", arguments.gta)
+    frames = images("--gta", arguments.gta)
     if not 0 < arguments.test < len(frames):
         raise UsageError(f"--test is {arguments.test} of {len(frames)} frames; choose more than 0, and fewer")
     sides = {"trainA": frames[:-arguments.test], "testA": frames[-arguments.test:],
-             "trainB": pictures("--photos", arguments.photos / "train"),
-             "testB": pictures("--photos", arguments.photos / "val")}
+             "trainB": images("--photos", arguments.photos / "train"),
+             "testB": images("--photos", arguments.photos / "val")}
     with new_folder(arguments.output) as folder:
         for side, paths in sides.items():
             for path in paths:
                 place(path, folder / side / path.name)
-            print(f"{side}: {len(paths)} pictures", flush=True)
+            print(f"{side}: {len(paths)} images", flush=True)
     print(arguments.output)
 
 

@@ -11,7 +11,7 @@ from models.losses.gan import OBJECTIVES, gradient_penalty
 from models.networks import DISCRIMINATORS, GENERATORS
 from util.errors import UsageError
 
-# Layers whose output for one picture depends on the others of the pass, or on chance.
+# Layers whose output for one image depends on the others of the pass, or on chance.
 NOT_REPEATABLE = (nn.BatchNorm2d, nn.Dropout)
 
 
@@ -20,7 +20,7 @@ class AdversarialModel(BaseModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        self.repeatable: dict[str, bool] = {}   # network -> whether it treats every picture by itself
+        self.repeatable: dict[str, bool] = {}   # network -> whether it treats every image by itself
         if opt.isTrain:
             self.objective = OBJECTIVES[opt.gan_mode]
 
@@ -31,15 +31,15 @@ class AdversarialModel(BaseModel):
         self.repeatable[name] = not any(isinstance(module, NOT_REPEATABLE) for module in net.modules())
         return super().add_network(name, net)
 
-    def apply(self, name: str, *pictures: Tensor) -> tuple[Tensor, ...]:
+    def apply(self, name: str, *images: Tensor) -> tuple[Tensor, ...]:
         """A network's outputs for several minibatches, from one pass where that gives the same."""
         net = self.networks[name]
-        if self.repeatable[name] and all(p.shape == pictures[0].shape for p in pictures):
-            return net(torch.cat(pictures)).chunk(len(pictures))
-        return tuple(net(p) for p in pictures)
+        if self.repeatable[name] and all(p.shape == images[0].shape for p in images):
+            return net(torch.cat(images)).chunk(len(images))
+        return tuple(net(p) for p in images)
 
     def discriminator_losses(self, name: str, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """The objective of discriminator `name` on real and generated pictures, scalars; G learns nothing."""
+        """The objective of discriminator `name` on real and generated images, scalars; G learns nothing."""
         score_fake, score_real = self.apply(name, fake.detach(), real)
         return self.objective.real(score_real), self.objective.fake(score_fake)
 
@@ -76,7 +76,7 @@ def check_crop(opt: Namespace, net: nn.Module, flag: str) -> None:
     if not {"crop", "patch"} & words:
         size = getattr(net, "input_size", None)
         if size is not None and not ({"resize", "fixsize"} & words and opt.load_size == size):
-            raise UsageError(f"--preprocess {opt.preprocess} gives pictures of other sizes than --crop_size "
+            raise UsageError(f"--preprocess {opt.preprocess} gives images of other sizes than --crop_size "
                              f"{size}, which {flag} needs; use one that crops, such as resize_and_crop")
         return
     smallest, multiple = getattr(net, "smallest", 1), getattr(net, "size_multiple", 1)
@@ -95,7 +95,7 @@ def check_weights(opt: Namespace, *names: str) -> None:
 
 
 def build_generator(opt: Namespace, *, backward: bool = False) -> nn.Module:
-    """--netG, from the input pictures' channels to the output's; `backward`: the other way."""
+    """--netG, from the input images' channels to the output's; `backward`: the other way."""
     channels = (opt.output_nc, opt.input_nc) if backward else (opt.input_nc, opt.output_nc)
     return GENERATORS[opt.netG](
         in_channels=channels[0], out_channels=channels[1], width=opt.ngf, norm=opt.normG,
@@ -104,7 +104,7 @@ def build_generator(opt: Namespace, *, backward: bool = False) -> nn.Module:
 
 
 def build_discriminator(opt: Namespace, *, backward: bool = False) -> nn.Module:
-    """--netD, for pictures like the output; `backward`: for pictures like the input."""
+    """--netD, for images like the output; `backward`: for images like the input."""
     return DISCRIMINATORS[opt.netD](
         in_channels=opt.input_nc if backward else opt.output_nc, width=opt.ndf, norm=opt.normD,
         antialias=not opt.no_antialias, layers=opt.n_layers_D, crop_size=opt.crop_size, tile=opt.D_tile_size)

@@ -52,7 +52,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
-        """Pictures of the last training step, [B, C, H, W] in [-1, 1], by label."""
+        """Images of the last training step, [B, C, H, W] in [-1, 1], by label."""
 
     @abstractmethod
     def translator(self) -> nn.Module:
@@ -153,7 +153,7 @@ class BaseModel(ABC):
 
     @torch.inference_mode()
     def test_step(self, batch: Batch) -> dict[str, Tensor]:
-        """What `translations` makes of a batch, in the number format of --precision; float32 pictures."""
+        """What `translations` makes of a batch, in the number format of --precision; float32 images."""
         with self.precision.autocast():
             return {label: images.float() for label, images in self.translations(batch).items()}
 
@@ -161,10 +161,10 @@ class BaseModel(ABC):
     def translations(self, batch: Batch) -> dict[str, Tensor]:
         """A batch as test.py shows it: real_A, fake_B and, where the batch has a target side, real_B."""
         real = self.to_device(batch, self.input_key)
-        pictures = {"real_A": real, "fake_B": translate(self.translator(), real)}
+        images = {"real_A": real, "fake_B": translate(self.translator(), real)}
         if self.target_key in batch:
-            pictures["real_B"] = self.to_device(batch, self.target_key)
-        return pictures
+            images["real_B"] = self.to_device(batch, self.target_key)
+        return images
 
     # ---- checkpoints
 

@@ -22,22 +22,22 @@ def add_cut_flags(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         help="numbers of the layers of G whose features the NCE loss compares, separated by commas; the "
              "default depends on --netG")
     add("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?", const=True, default=False,
-        help="take the negatives from all pictures of the minibatch, not only from the same picture "
+        help="take the negatives from all images of the minibatch, not only from the same image "
              "(single-image translation does)")
     add("--nce_negatives", choices=["internal", "external", "both"], default="internal",
-        help="negatives from the same picture (internal), from earlier pictures, encoded by slow copies of "
+        help="negatives from the same image (internal), from earlier images, encoded by slow copies of "
              "G and F (external), or both")
     add("--nce_queue_size", type=int, default=16384,
         help="external negatives kept for a layer of each domain")
     add("--nce_momentum", type=float, default=0.999,
         help="part of the slow copies' weights that stays in a step")
     add("--nce_shared_locations", type=str2bool, nargs="?", const=True, default=False,
-        help="draw one set of patch locations for all pictures of a minibatch, as the published code did; "
-             "default: one set a picture (equal at --batch_size 1)")
+        help="draw one set of patch locations for all images of a minibatch, as the published code did; "
+             "default: one set an image (equal at --batch_size 1)")
     add("--netF", choices=sorted(PROJECTORS), default="mlp_sample", help="how features become embeddings")
     add("--netF_nc", type=int, default=256, help="width of netF")
     add("--nce_T", type=float, default=0.07, help="temperature of the NCE loss")
-    add("--num_patches", type=int, default=256, help="patches a layer and picture")
+    add("--num_patches", type=int, default=256, help="patches a layer and image")
     add("--flip_equivariance", type=str2bool, nargs="?", const=True, default=False,
         help="mirror the input of half the steps, and its features back (FastCUT does)")
     if is_train:
@@ -72,7 +72,7 @@ def check_cut_flags(opt: Namespace) -> None:
         raise UsageError("--lambda_GAN and --lambda_NCE are both 0: G would learn nothing; raise one of them")
     if opt.input_nc != opt.output_nc and (opt.lambda_NCE > 0 or opt.nce_idt):
         raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the NCE "
-                         "loss runs G on its output: use equal numbers (pictures are converted to them), "
+                         "loss runs G on its output: use equal numbers (images are converted to them), "
                          "or another --model")
     if opt.nce_negatives == "external" and opt.nce_includes_all_negatives_from_minibatch:
         raise UsageError("--nce_negatives external excludes --nce_includes_all_negatives_from_minibatch, "

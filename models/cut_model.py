@@ -16,12 +16,12 @@ from models.early_backward import early_backward
 from models.losses.patch_nce import patch_nce_loss
 from models.networks import PROJECTORS
 
-# Places of a minibatch, B * H * W, that keep a CPU busy; smaller pictures, one by one, take a fifth longer.
+# Places of a minibatch, B * H * W, that keep a CPU busy; smaller images, one by one, take a fifth longer.
 APART_FROM = 2**16
 
 
 class Generated(NamedTuple):
-    """What G made of the pictures of one domain, or of both.
+    """What G made of the images of one domain, or of both.
 
     keys: the sources' features, a list a pass through G; None where they are yet to be computed.
     """
@@ -65,13 +65,13 @@ class CUTModel(AdversarialModel):
         return self.netG
 
     def visuals(self) -> dict[str, Tensor]:
-        pictures = {"real_A": self.real_A, "fake_B": self.fake_B, "real_B": self.real_B}
-        return pictures | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
+        images = {"real_A": self.real_A, "fake_B": self.fake_B, "real_B": self.real_B}
+        return images | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
 
     # ---- the step
 
     def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
-        """Forward; update D on detached pictures; update G and F together against the new D."""
+        """Forward; update D on detached images; update G and F together against the new D."""
         self.real_A = self.to_device(batch, self.input_key)
         self.real_B = self.to_device(batch, self.target_key)
         made = self.forward()
@@ -108,9 +108,9 @@ class CUTModel(AdversarialModel):
     def identity_apart(self) -> bool:
         """Whether G(B) and its loss come first, alone, and leave nothing behind but gradients.
 
-        That halves the memory of a step, and takes no more time once a picture keeps the processor busy by
-        itself. On a GPU, which can do more at a time, all pictures go through G together; so they do in
-        fp16, whose gradients need scaling all the way, and where G's pictures depend on each other.
+        That halves the memory of a step, and takes no more time once an image keeps the processor busy by
+        itself. On a GPU, which can do more at a time, all images go through G together; so they do in
+        fp16, whose gradients need scaling all the way, and where G's images depend on each other.
         """
         return (self.opt.nce_idt and self.uses_nce and self.device.type == "cpu" and self.repeatable["G"]
                 and self.precision.name != "fp16" and self.real_A[:, 0].numel() >= APART_FROM)
@@ -123,10 +123,10 @@ class CUTModel(AdversarialModel):
     def uses_nce(self) -> bool:
         return self.opt.lambda_NCE > 0
 
-    def joined(self, pictures: list[Tensor]) -> list[Tensor]:
-        """As few minibatches as G's layers and the pictures' sizes allow."""
-        same_size = all(p.shape == pictures[0].shape for p in pictures)
-        return [torch.cat(pictures)] if same_size and len(pictures) > 1 else pictures
+    def joined(self, images: list[Tensor]) -> list[Tensor]:
+        """As few minibatches as G's layers and the images' sizes allow."""
+        same_size = all(p.shape == images[0].shape for p in images)
+        return [torch.cat(images)] if same_size and len(images) > 1 else images
 
     def update_D(self) -> dict[str, Tensor]:
         real, fake = self.discriminator_losses("D", self.real_B, self.fake_B)
@@ -184,9 +184,9 @@ class CUTModel(AdversarialModel):
         self.idt_B = made.outputs[0].detach()
         return self.nce_losses(made, first=1)[0]
 
-    def passes(self, pictures: list[Tensor]) -> list[Tensor]:
-        """The minibatches in which to encode: apart where G's layers would mix the pictures of one pass."""
-        return self.joined(pictures) if self.repeatable["G"] else pictures
+    def passes(self, images: list[Tensor]) -> list[Tensor]:
+        """The minibatches in which to encode: apart where G's layers would mix the images of one pass."""
+        return self.joined(images) if self.repeatable["G"] else images
 
     def patch_nce(self, queries: list[Tensor], keys: list[Tensor], first: int) -> list[Tensor]:
         """queries, keys: [n * B, C_l, H_l, W_l] a layer, of n domains. Returns n means over all patches.

@@ -14,7 +14,7 @@ from util.image_pool import ImagePool
 
 
 class CycleGANModel(AdversarialModel):
-    """G_A translates A to B, G_B translates B to A; D_A judges pictures of B, D_B pictures of A."""
+    """G_A translates A to B, G_B translates B to A; D_A judges images of B, D_B images of A."""
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -42,25 +42,25 @@ class CycleGANModel(AdversarialModel):
         return self.netG_A
 
     def visuals(self) -> dict[str, Tensor]:
-        pictures = {"real_A": self.real_A, "fake_B": self.fake_B, "rec_A": self.rec_A, "idt_B": self.idt_B,
+        shown = {"real_A": self.real_A, "fake_B": self.fake_B, "rec_A": self.rec_A, "idt_B": self.idt_B,
                     "real_B": self.real_B, "fake_A": self.fake_A, "rec_B": self.rec_B, "idt_A": self.idt_A}
-        return {label: images for label, images in pictures.items() if images is not None}
+        return {label: images for label, images in shown.items() if images is not None}
 
     @torch.no_grad()
     def translations(self, batch: Batch) -> dict[str, Tensor]:
         """Both directions: real_A, fake_B, rec_A and, where the batch has B, real_B, fake_A, rec_B."""
-        pictures = super().translations(batch)
-        real_B = pictures.pop("real_B", None)
-        pictures["rec_A"] = translate(self.netG_B, pictures["fake_B"])
+        images = super().translations(batch)
+        real_B = images.pop("real_B", None)
+        images["rec_A"] = translate(self.netG_B, images["fake_B"])
         if real_B is not None:
             fake_A = translate(self.netG_B, real_B)
-            pictures |= {"real_B": real_B, "fake_A": fake_A, "rec_B": translate(self.netG_A, fake_A)}
-        return pictures
+            images |= {"real_B": real_B, "fake_A": fake_A, "rec_B": translate(self.netG_A, fake_A)}
+        return images
 
     # ---- the step
 
     def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
-        """Forward; update G_A and G_B; update D_A and D_B on pictures from the pools."""
+        """Forward; update G_A and G_B; update D_A and D_B on images from the pools."""
         self.real_A = self.to_device(batch, self.input_key)
         self.real_B = self.to_device(batch, self.target_key)
         self.forward()

@@ -14,10 +14,10 @@ from util.image_pool import ImagePool
 
 
 class DistanceGANModel(AdversarialModel):
-    """G keeps distances: between two pictures or, with --use_self_distance, between a picture's halves.
+    """G keeps distances: between two images or, with --use_self_distance, between an image's halves.
 
     The paper measures mean and deviation of the distances beforehand, on a part of the data; here they are
-    those of all pictures seen so far. Each picture is compared with the one before it, in the minibatch or
+    those of all images seen so far. Each image is compared with the one before it, in the minibatch or
     in the step before, so that pairs exist at --batch_size 1.
     """
 
@@ -27,7 +27,7 @@ class DistanceGANModel(AdversarialModel):
             add = parser.add_argument
             add("--lambda_distance", type=float, default=0.05, help="weight of the distance loss")
             add("--use_self_distance", action="store_true",
-                help="compare the left and right halves of each picture, not two pictures (SelfDistance)")
+                help="compare the left and right halves of each image, not two images (SelfDistance)")
             add("--unnormalized_distances", action="store_true",
                 help="compare the distances as they are, not less their mean and over their deviation")
             add("--distance_warmup", type=int, default=100,
@@ -55,7 +55,7 @@ class DistanceGANModel(AdversarialModel):
     # ---- the step
 
     def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
-        """Forward; update G; update D on pictures from the pool."""
+        """Forward; update G; update D on images from the pool."""
         self.real_A = self.to_device(batch, self.input_key)
         self.real_B = self.to_device(batch, self.target_key)
         self.fake_B = self.netG(self.real_A)
@@ -79,15 +79,15 @@ class DistanceGANModel(AdversarialModel):
                 return self.fake_B.new_zeros(())
         return (before - after).abs().mean() if len(before) else self.fake_B.new_zeros(())
 
-    def distances(self, label: str, pictures: Tensor) -> Tensor:
-        """[B, C, H, W] -> one distance a picture, or one less in the first step, which has none before it."""
+    def distances(self, label: str, images: Tensor) -> Tensor:
+        """[B, C, H, W] -> one distance an image, or one less in the first step, which has none before it."""
         if self.opt.use_self_distance:
-            return half_distances(pictures)
-        earlier = self.last.get(label, pictures[:0])
-        self.last[label] = pictures[-1:].detach()
-        if earlier.shape[1:] != pictures.shape[1:]:
-            earlier = earlier.new_empty(0, *pictures.shape[1:])     # of another size: not compared
-        return pair_distances(pictures[1 - len(earlier):], torch.cat([earlier, pictures[:-1]]))
+            return half_distances(images)
+        earlier = self.last.get(label, images[:0])
+        self.last[label] = images[-1:].detach()
+        if earlier.shape[1:] != images.shape[1:]:
+            earlier = earlier.new_empty(0, *images.shape[1:])     # of another size: not compared
+        return pair_distances(images[1 - len(earlier):], torch.cat([earlier, images[:-1]]))
 
     # ---- checkpoints
 
@@ -99,7 +99,7 @@ class DistanceGANModel(AdversarialModel):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.pool.load_state_dict(state["pool"])
-        self.last = {label: pictures.to(self.device) for label, pictures in state["last"].items()}
+        self.last = {label: images.to(self.device) for label, images in state["last"].items()}
         for side, moments in self.moments.items():
             moments.load_state_dict(state["moments"][side])
 

@@ -13,7 +13,7 @@ from models.base_model import Batch
 from util.errors import UsageError
 from util.image_pool import ImagePool
 
-# f and its inverse on pictures [B, C, H, W].
+# f and its inverse on images [B, C, H, W].
 GEOMETRIES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "rot": (lambda x: x.rot90(-1, (2, 3)), lambda x: x.rot90(1, (2, 3))),    # 90 degrees clockwise
     "vf": (lambda x: x.flip(2), lambda x: x.flip(2)),                        # upside down
@@ -21,7 +21,7 @@ GEOMETRIES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tenso
 
 
 class GcGANModel(AdversarialModel):
-    """G translates a picture and its transformed copy to the same result; D and D_gc judge the two."""
+    """G translates an image and its transformed copy to the same result; D and D_gc judge the two."""
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -33,7 +33,7 @@ class GcGANModel(AdversarialModel):
             add("--lambda_identity", type=float, default=5.0,
                 help="weight of the identity loss G(B) = B (5 is a published 0.5 of CycleGAN's 10)")
             add("--separate_generators", action="store_true",
-                help="another generator, G_gc, for the transformed pictures (published for horse to zebra)")
+                help="another generator, G_gc, for the transformed images (published for horse to zebra)")
         return parser
 
     def __init__(self, opt: Namespace):
@@ -54,14 +54,14 @@ class GcGANModel(AdversarialModel):
         return self.netG
 
     def visuals(self) -> dict[str, Tensor]:
-        pictures = {"real_A": self.real_A, "fake_B": self.fake_B, "fake_gc": self.back(self.fake_gc),
+        images = {"real_A": self.real_A, "fake_B": self.fake_B, "fake_gc": self.back(self.fake_gc),
                     "real_B": self.real_B}
-        return pictures | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
+        return images | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
 
     # ---- the step
 
     def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
-        """Forward; update G; update D and D_gc on pictures from the pools."""
+        """Forward; update G; update D and D_gc on images from the pools."""
         self.real_A = self.to_device(batch, self.input_key)
         self.real_B = self.to_device(batch, self.target_key)
         self.forward()
@@ -76,15 +76,15 @@ class GcGANModel(AdversarialModel):
 
     def forward(self) -> None:
         """G(A) and G(f(A)) and, for the identity loss, G(B) and G(f(B))."""
-        pictures = [self.real_A] + ([self.real_B] if self.opt.lambda_identity > 0 else [])
-        transformed = [self.transform(x) for x in pictures]
+        images = [self.real_A] + ([self.real_B] if self.opt.lambda_identity > 0 else [])
+        transformed = [self.transform(x) for x in images]
         if self.opt.separate_generators:
-            outputs = [*self.apply("G", *pictures), *self.apply("G_gc", *transformed)]
+            outputs = [*self.apply("G", *images), *self.apply("G_gc", *transformed)]
         else:
-            outputs = self.apply("G", *pictures, *transformed)
-        plain, changed = outputs[:len(pictures)], outputs[len(pictures):]
+            outputs = self.apply("G", *images, *transformed)
+        plain, changed = outputs[:len(images)], outputs[len(images):]
         self.fake_B, self.fake_gc = plain[0], changed[0]
-        self.idt_B, self.idt_gc = (plain[1], changed[1]) if len(pictures) == 2 else (None, None)
+        self.idt_B, self.idt_gc = (plain[1], changed[1]) if len(images) == 2 else (None, None)
 
     def generator_losses(self) -> dict[str, Tensor]:
         """What G minimises, at its weights: adversarial, consistency and identity losses of both views."""

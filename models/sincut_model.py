@@ -1,4 +1,4 @@
-"""SinCUT: translation learnt from one picture a side (Park et al. 2020, section 4.4)."""
+"""SinCUT: translation learnt from one image a side (Park et al. 2020, section 4.4)."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Any
@@ -55,7 +55,7 @@ class SinCUTModel(CUTModel):
             self.netG.set_noise(False)
 
     def translator(self) -> nn.Module:
-        """G; a whole picture is translated in tiles where G allows that."""
+        """G; a whole image is translated in tiles where G allows that."""
         return Tiled(self.netG) if isinstance(self.netG, StyleGAN2Generator) else self.netG
 
     # ---- the step

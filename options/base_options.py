@@ -78,7 +78,7 @@ def add_shared(parser: OptionParser) -> None:
     add = parser.add_argument
     parser.section("experiment")
     add("--dataroot", default="placeholder",
-        help="folder of the pictures, with trainA, trainB, testA, testB in it")
+        help="folder of the images, with trainA, trainB, testA, testB in it")
     add("--name", default="experiment_name",
         help="name of the experiment: its folder of checkpoints and results")
     add("--easy_label", default="experiment_name", help="accepted for old command lines; has no effect")
@@ -86,15 +86,15 @@ def add_shared(parser: OptionParser) -> None:
         help="auto: the first GPU, or the CPU where there is none; 0: that GPU; -1: CPU")
     add("--checkpoints_dir", default="./checkpoints", help="where the experiments' folders are")
     add("--seed", type=int, default=0,
-        help="of every random number: weights, order of pictures, crops, patches")
+        help="of every random number: weights, order of images, crops, patches")
     add("--suffix", default="",
         help="added to the name, with options in braces filled in, such as {netG}_{crop_size}")
     add("--verbose", action="store_true", help="print the networks' layers")
     add("--model", default="cut", help="file models/<model>_model.py: cut, or one of your own")
 
     parser.section(NETWORKS)
-    add("--input_nc", type=int, default=3, help="channels of the input pictures: 1 gray, 3 colour")
-    add("--output_nc", type=int, default=3, help="channels of the output pictures: 1 gray, 3 colour")
+    add("--input_nc", type=int, default=3, help="channels of the input images: 1 gray, 3 colour")
+    add("--output_nc", type=int, default=3, help="channels of the output images: 1 gray, 3 colour")
     add("--ngf", type=int, default=64, help="width of G: channels behind its first layer")
     add("--ndf", type=int, default=64, help="width of D: channels behind its first layer")
     add("--netD", choices=sorted(DISCRIMINATORS), default="basic",
@@ -113,25 +113,25 @@ def add_shared(parser: OptionParser) -> None:
     add("--D_tile_size", type=int, default=32,
         help="--netD tilestylegan2 judges tiles of this many pixels a side, each by itself")
 
-    parser.section("pictures")
+    parser.section("images")
     add("--dataset_mode", default="unaligned",
         help="file data/<mode>_dataset.py: unaligned (two folders), single (one folder, to translate), "
              "or one of your own")
     add("--direction", choices=["AtoB", "BtoA"], default="AtoB", help="which side is translated into which")
     add("--serial_batches", action="store_true",
-        help="pictures in order, A paired with B by number, not at random")
-    add("--num_threads", type=int, default=4, help="processes that read pictures; 0: the main process")
-    add("--batch_size", type=int, default=1, help="pictures a step")
-    add("--load_size", type=int, default=286, help="resize pictures to this many pixels a side")
+        help="images in order, A paired with B by number, not at random")
+    add("--num_threads", type=int, default=4, help="processes that read images; 0: the main process")
+    add("--batch_size", type=int, default=1, help="images a step")
+    add("--load_size", type=int, default=286, help="resize images to this many pixels a side")
     add("--crop_size", type=int, default=256, help="then cut out this many pixels a side")
     add("--max_dataset_size", type=count, default=float("inf"),
-        help="use at most this many pictures of a folder")
+        help="use at most this many images of a folder")
     add("--preprocess", default="resize_and_crop",
         help="words joined by _and_: resize, scale_width, scale_shortside, zoom, crop, patch, trim, fixsize, "
              "none")
-    add("--no_flip", action="store_true", help="do not mirror pictures at random in training")
+    add("--no_flip", action="store_true", help="do not mirror images at random in training")
     add("--random_scale_max", type=float, default=3.0, help="zoom shrinks a side to 1/this at most")
-    add("--display_winsize", type=int, default=256, help="width of a picture on pages, pixels")
+    add("--display_winsize", type=int, default=256, help="width of an image on pages, pixels")
     add("--epoch", default="latest", help="which checkpoint to load: latest, an epoch, or iter_<n>")
 
 
@@ -145,9 +145,9 @@ def experiment_name(opt: Namespace) -> str:
 
 
 def count(text: str) -> float:
-    """A number of pictures; inf stands for all."""
+    """A number of images; inf stands for all."""
     if text != "inf" and not text.lstrip("-").isdecimal():
-        raise ArgumentTypeError(f"{text!r} is no number of pictures")
+        raise ArgumentTypeError(f"{text!r} is no number of images")
     return float(text) if text == "inf" else int(text)
 
 

@@ -20,7 +20,7 @@ def add_speed(parser: OptionParser, is_train: bool) -> None:
         add("--grad_checkpoint", action="store_true",
             help="keep fewer of G's activations and compute the others again: about a third more time")
         add("--cache", choices=CACHES, default="none",
-            help="keep decoded and resized pictures, so that each is decoded once: in memory (ram), or in "
+            help="keep decoded and resized images, so that each is decoded once: in memory (ram), or in "
                  "files that later runs use too (disk)")
         add("--cache_limit", type=float, default=8.0, help="gigabytes that --cache may fill")
         add("--cache_dir", default=None, help="folder of --cache disk; default: <checkpoints_dir>/cache")

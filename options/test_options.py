@@ -6,7 +6,7 @@ from options.record import FILE, read_options
 
 
 class TestOptions(BaseOptions):
-    """Translate a folder of pictures with a trained model.
+    """Translate a folder of images with a trained model.
 
     The network's shape is read from what the training recorded in its folder; flags that are typed win.
     """
@@ -19,7 +19,7 @@ class TestOptions(BaseOptions):
         parser.section("translation")
         add("--phase", default="test", help="which folders to read: <phase>A and <phase>B")
         add("--results_dir", default="./results/", help="where the results go")
-        add("--num_test", type=count, default=float("inf"), help="translate at most this many pictures")
+        add("--num_test", type=count, default=float("inf"), help="translate at most this many images")
         add("--eval", action="store_true", help="batch norm by its running statistics, no dropout")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 

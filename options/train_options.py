@@ -21,7 +21,7 @@ NOT_BOUND = {"init_type", "init_gain"}      # of those; they decided the beginni
 
 
 class TrainOptions(BaseOptions):
-    """Train a model to translate between two sets of pictures."""
+    """Train a model to translate between two sets of images."""
 
     is_train = True
 
@@ -90,16 +90,16 @@ class TrainOptions(BaseOptions):
                  "weights are kept as best_net_*.pth, and --lr_policy plateau follows it")
         add("--evaluation_features", default=None,
             help="exported network (.pt2, .onnx) whose features fid and kid compare; without it, Inception's")
-        add("--evaluation_images", type=count, default=500, help="pictures a side to score at most")
+        add("--evaluation_images", type=count, default=500, help="images a side to score at most")
 
         parser.section("records")
         add("--print_freq", type=int, default=100, help="print the losses every so many images")
-        add("--display_freq", type=int, default=400, help="show pictures in visdom every so many images")
+        add("--display_freq", type=int, default=400, help="show images in visdom every so many images")
         add("--update_html_freq", type=int, default=1000,
-            help="put pictures into the gallery every so many images")
-        add("--no_html", action="store_true", help="make no gallery of pictures in <name>/web")
+            help="put images into the gallery every so many images")
+        add("--no_html", action="store_true", help="make no gallery of images in <name>/web")
         add("--display_id", type=int, default=None, help="number of the first visdom window; 0: no visdom")
-        add("--display_ncols", type=int, default=4, help="pictures a row in visdom")
+        add("--display_ncols", type=int, default=4, help="images a row in visdom")
         add("--display_server", default="http://localhost", help="address of the visdom server")
         add("--display_port", type=int, default=8097, help="port of the visdom server")
         add("--display_env", default="main", help="visdom environment; {name} in it is filled in")

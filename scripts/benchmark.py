@@ -1,4 +1,4 @@
-"""Time training, translation and reading pictures; beside the reference implementation where one is at hand.
+"""Time training, translation and reading images; beside the reference implementation where one is at hand.
 
     python scripts/benchmark.py step --models CUT FastCUT SinCUT --precisions fp32 bf16
     python scripts/benchmark.py step --reference ../contrastive-unpaired-translation
@@ -91,7 +91,7 @@ def parse() -> Namespace:
     add("--models", nargs="+", choices=MODELS, default=["CUT"], help="models")
     add("--precisions", nargs="+", default=["fp32"], help="values of --precision")
     add("--size", type=int, default=None, help="pixels a side; default: 256, SinCUT 64")
-    add("--batch_size", type=int, default=None, help="pictures a step; default: 1, SinCUT 16")
+    add("--batch_size", type=int, default=None, help="images a step; default: 1, SinCUT 16")
     add("--steps", type=int, default=10, help="steps that count, in each round")
     add("--warmup", type=int, default=2, help="steps before those")
     add("--rounds", type=int, default=3, help="processes for each case, alternating")
@@ -99,8 +99,8 @@ def parse() -> Namespace:
     add("--clock", choices=["wall", "cpu"], default="wall", help="which time is measured")
     add("--device", default="cpu", help="cpu or cuda")
     add("--dataroot", default=None, help="data set for epoch, translate and data")
-    add("--max_dataset_size", type=int, default=None, help="pictures a side at most")
-    add("--num_threads", type=int, default=4, help="worker processes that read pictures")
+    add("--max_dataset_size", type=int, default=None, help="images a side at most")
+    add("--num_threads", type=int, default=4, help="worker processes that read images")
     add("--flags", action="append", metavar="='FLAGS'",
         help="more flags of train.py and test.py for our cases; given again, more cases")
     add("--reference", default=None, help="checkout of the reference implementation")

@@ -1,10 +1,10 @@
-"""Time reading one picture: with Pillow, as this program does, beside torchvision; tell how far they differ.
+"""Time reading one image: with Pillow, as this program does, beside torchvision; tell how far they differ.
 
     python scripts/benchmark_decoding.py ./datasets/horse2zebra/trainA
 
-Each picture is decoded, resized to 286x286 (bicubic), cut to 256x256, mirrored and made a tensor in [-1, 1],
+Each image is decoded, resized to 286x286 (bicubic), cut to 256x256, mirrored and made a tensor in [-1, 1],
 in one process of one thread, by turns. torchvision decodes with its own libjpeg and resizes uint8 tensors
-(transforms.v2); requirements-eval.txt has it. Prints milliseconds a picture: median and range of the rounds.
+(transforms.v2); requirements-eval.txt has it. Prints milliseconds an image: median and range of the rounds.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.image_folder import find_pictures  # noqa: E402
+from data.image_folder import find_images  # noqa: E402
 from data.transforms import resize, to_tensor  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
@@ -49,7 +49,7 @@ WAYS = {"Pillow": by_pillow, "torchvision": by_torchvision}
 
 
 def milliseconds(read: Callable[[str], Tensor], paths: Sequence[str]) -> float:
-    """A picture, the mean over the paths."""
+    """An image, the mean over the paths."""
     began = time.perf_counter()
     for path in paths:
         read(path)
@@ -64,13 +64,13 @@ def gray_levels_apart(path: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="folder of pictures")
-    parser.add_argument("--pictures", type=int, default=100, help="how many are read (default: 100)")
+    parser.add_argument("folder", type=Path, help="folder of images")
+    parser.add_argument("--images", type=int, default=100, help="how many are read (default: 100)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each way (default: 5)")
     args = parser.parse_args()
     if not args.folder.is_dir():
-        raise UsageError(f"there is no folder {args.folder}; name one that holds pictures")
-    paths = find_pictures(str(args.folder))[:args.pictures]
+        raise UsageError(f"there is no folder {args.folder}; name one that holds images")
+    paths = find_images(str(args.folder))[:args.images]
     if importlib.util.find_spec("torchvision") is None:
         raise UsageError("torchvision is not installed; pip install -r requirements-eval.txt")
     torch.set_num_threads(1)
@@ -80,9 +80,9 @@ def main() -> None:
         for name, read in WAYS.items():
             times[name].append(milliseconds(read, paths))
     for name, found in times.items():
-        print(f"{name:12} {statistics.median(found):6.2f} ms a picture "
+        print(f"{name:12} {statistics.median(found):6.2f} ms an image "
               f"({min(found):.2f} to {max(found):.2f})")
-    print(f"largest difference {max(apart):.1f} grey levels; median over {len(paths)} pictures "
+    print(f"largest difference {max(apart):.1f} grey levels; median over {len(paths)} images "
           f"{statistics.median(apart):.1f}")
 
 

@@ -3,7 +3,7 @@
     python scripts/benchmark_singleimage.py
     python scripts/benchmark_singleimage.py --dataroot ./datasets/single_image_monet_etretat --batch_size 8
 
-Flags of train.py --model sincut are understood. Without --dataroot two pictures of noise of 1200x966 pixels
+Flags of train.py --model sincut are understood. Without --dataroot two images of noise of 1200x966 pixels
 serve, since only their size matters. OMP_NUM_THREADS chooses the number of threads of a step on a CPU.
 """
 

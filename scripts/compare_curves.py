@@ -1,4 +1,4 @@
-"""Draw the losses of several runs into one picture: a line for each group of runs, a band for their spread.
+"""Draw the losses of several runs into one image: a line for each group of runs, a band for their spread.
 
     python scripts/compare_curves.py losses.svg fp32=checkpoints/a_s0,checkpoints/a_s1 bf16=checkpoints/b_s0
 
@@ -68,7 +68,7 @@ def panel(title: str, bands: Sequence[list[tuple[int, float, float, float]]]) ->
 
 
 def draw(groups: dict[str, list[Series]], names: Sequence[str], width: int, columns: int = 2) -> str:
-    """An SVG picture with a panel a loss and a legend below."""
+    """An SVG image with a panel a loss and a legend below."""
     panels = [f'<g transform="translate({i % columns * WIDTH},{i // columns * HEIGHT})">'
               f'{panel(name, [band(runs, name, width) for runs in groups.values()])}</g>'
               for i, name in enumerate(names)]

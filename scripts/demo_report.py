@@ -1,4 +1,4 @@
-"""Say how far translated pictures are from their ground truth, and show them on one page.
+"""Say how far translated images are from their ground truth, and show them on one page.
 
     python scripts/demo_report.py results/quickstart/test_latest
 
@@ -51,27 +51,27 @@ class Measure(NamedTuple):
         return f"{self.before:.{self.digits}f}", f"{self.after:.{self.digits}f}"
 
 
-def read_pictures(folder: Path) -> dict[str, np.ndarray]:
-    """File name -> RGB picture [H, W, 3], uint8, sorted by name. Raises UsageError for none."""
-    pictures = {}
+def read_images(folder: Path) -> dict[str, np.ndarray]:
+    """File name -> RGB image [H, W, 3], uint8, sorted by name. Raises UsageError for none."""
+    images = {}
     for path in sorted(folder.glob("*.png")):
-        with Image.open(path) as picture:
-            pictures[path.name] = np.asarray(picture.convert("RGB"))
-    if not pictures:
-        raise UsageError(f"no PNG pictures in {folder}; translate some first: "
+        with Image.open(path) as image:
+            images[path.name] = np.asarray(image.convert("RGB"))
+    if not images:
+        raise UsageError(f"no PNG images in {folder}; translate some first: "
                          "python test.py --dataroot <folder> --name <experiment>")
-    return pictures
+    return images
 
 
 def measure(sides: dict[str, dict[str, np.ndarray]]) -> list[Measure]:
-    """The table of the pictures of every column of COLUMNS, equally named."""
+    """The table of the images of every column of COLUMNS, equally named."""
     truth = sides["real_B"]
 
     def distance(side: str) -> float:
         return patch_distance(sides[side].values(), truth.values())
 
     def mean(metric: Callable[[np.ndarray, np.ndarray], float], side: str) -> float:
-        return float(np.mean([metric(picture, truth[name]) for name, picture in sides[side].items()]))
+        return float(np.mean([metric(image, truth[name]) for name, image in sides[side].items()]))
 
     return [Measure("sliced Wasserstein distance x 1000", distance("real_A"), distance("fake_B"), "lower", 1),
             Measure("PSNR, dB", mean(psnr, "real_A"), mean(psnr, "fake_B"), "higher", 2),
@@ -83,9 +83,9 @@ def check(sides: dict[str, dict[str, np.ndarray]], folder: Path) -> None:
     for side in COLUMNS:
         if odd := sorted(sides[side].keys() ^ sides["real_B"].keys()):
             raise UsageError(f"{folder}: {odd[0]} is not in both {side} and real_B; the report needs "
-                             "pictures that are paired by name")
-        for name, picture in sides[side].items():
-            if picture.shape != sides["real_B"][name].shape:
+                             "images that are paired by name")
+        for name, image in sides[side].items():
+            if image.shape != sides["real_B"][name].shape:
                 raise UsageError(f"{folder}: {name} has another size in {side} than in real_B")
 
 
@@ -108,7 +108,7 @@ def write_page(path: Path, measures: list[Measure], names: list[str]) -> None:
     with page:
         with tags.header():
             tags.h1(f"{path.parent.parent.name}: input, output, ground truth")
-            tags.p(f"{len(names)} pictures that the training has not seen")
+            tags.p(f"{len(names)} images that the training has not seen")
         with tags.section(), tags.table():
             titles = "to the ground truth", "input", "output", "better is"
             tags.thead(tags.tr(tags.th(title) for title in titles))
@@ -137,10 +137,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder with images/real_A, fake_B and real_B in it")
-    parser.add_argument("--sheet", type=Path, help="also write a PNG of 16 pictures and their twins")
+    parser.add_argument("--sheet", type=Path, help="also write a PNG of 16 images and their twins")
     args = parser.parse_args()
     folder = args.results
-    sides = {side: read_pictures(folder / "images" / side) for side in COLUMNS}
+    sides = {side: read_images(folder / "images" / side) for side in COLUMNS}
     check(sides, folder)
     measures = measure(sides)
     print(as_text(measures))
@@ -148,11 +148,11 @@ def main() -> None:
     random.Random(0).shuffle(names)  # neighbours by name often look alike
     write_page(folder / "report.html", measures, names)
     if args.sheet:
-        from util.images import grid, save_picture  # only here: it loads torch, which takes seconds
+        from util.images import grid, save_image  # only here: it loads torch, which takes seconds
 
         shown = names[:16]
-        pictures = [sides[side][name] for side in COLUMNS for name in shown]
-        save_picture(args.sheet, grid(pictures, columns=len(shown)))
+        images = [sides[side][name] for side in COLUMNS for name in shown]
+        save_image(args.sheet, grid(images, columns=len(shown)))
     print(f"input, output and ground truth: {(folder / 'report.html').resolve()}")
 
 

@@ -21,11 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.scored_folder import PictureFolder, Size  # noqa: E402
+from data.scored_folder import ImageFolder, Size  # noqa: E402
 from options.base_options import resolve_device  # noqa: E402
 from util.checkpoints.weights import load_file, mismatch  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
-from util.metrics import confusion  # noqa: E402
+from util.metrics import segmentation as confusion  # noqa: E402
 from util.metrics.exported import load_exported  # noqa: E402
 from util.metrics.features import resized, to_unit_tensor  # noqa: E402
 from util.metrics.label_maps import LABEL_SETS, LabelSet, labels_from_colours, labels_from_ids  # noqa: E402
@@ -41,7 +41,7 @@ def load_segmenter(path: Path, classes: int, device: torch.device) -> tuple[Segm
     if path.suffix != ".pth":
         network = load_exported(path, device)
         if network.channels != 3:
-            raise UsageError(f"--segmenter {path} takes gray pictures; give one for colour")
+            raise UsageError(f"--segmenter {path} takes gray images; give one for colour")
         return network, network.size
     network = DRND22(classes=classes).eval()
     weights = published_weights(load_file(path))
@@ -68,10 +68,10 @@ def found_labels(output: Tensor, classes: int, size: Size) -> np.ndarray:
 
 
 def read_labels(path: Path, labels: LabelSet, *, full: bool, truth: bool) -> np.ndarray:
-    """The class numbers [H, W] in a picture of numbers (gray or palette, of 8 bits) or of colours."""
-    with Image.open(path) as picture:
-        numbers = picture.mode in ("L", "P")
-        pixels = np.asarray(picture if numbers else picture.convert("RGB"))
+    """The class numbers [H, W] in an image of numbers (gray or palette, of 8 bits) or of colours."""
+    with Image.open(path) as image:
+        numbers = image.mode in ("L", "P")
+        pixels = np.asarray(image if numbers else image.convert("RGB"))
     if not numbers:
         return labels_from_colours(pixels, labels, ignore=truth)
     try:
@@ -80,7 +80,7 @@ def read_labels(path: Path, labels: LabelSet, *, full: bool, truth: bool) -> np.
         raise UsageError(f"{path}: {error}; see --set and --label_ids") from error
 
 
-def matched(truth: PictureFolder, fake: PictureFolder,
+def matched(truth: ImageFolder, fake: ImageFolder,
             arguments: argparse.Namespace) -> list[tuple[str, str]]:
     """Names (true, fake), equal but for the suffixes. Raises UsageError for a fake without labels."""
     true_names = {name.removesuffix(arguments.label_suffix): name for name in truth.paths
@@ -96,10 +96,10 @@ def matched(truth: PictureFolder, fake: PictureFolder,
 
 
 def count(arguments: argparse.Namespace) -> tuple[np.ndarray, int]:
-    """The confusion matrix of the whole set, and how many pictures it is of."""
+    """The confusion matrix of the whole set, and how many images it is of."""
     labels, size = LABEL_SETS[arguments.set], arguments.size or SIZES[arguments.set]
     classes = len(labels.classes)
-    truth, fake = PictureFolder("--labels", arguments.labels), PictureFolder("--fake", arguments.fake)
+    truth, fake = ImageFolder("--labels", arguments.labels), ImageFolder("--fake", arguments.fake)
     segmenter, needed = None, None
     if arguments.segmenter:
         segmenter, needed = load_segmenter(arguments.segmenter, classes, resolve_device(arguments.gpu_ids))
@@ -176,17 +176,17 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    matrix, pictures = count(arguments)
+    matrix, images = count(arguments)
     figures, classes = summary(matrix), by_class(matrix, list(LABEL_SETS[arguments.set].classes))
     size = arguments.size or SIZES[arguments.set]
     how = "{} x {}".format(*size) if size else "the labels' own size"
-    print(f"{pictures} pictures of {arguments.fake} at {how}, {int(matrix.sum()):,} pixels of "
+    print(f"{images} images of {arguments.fake} at {how}, {int(matrix.sum()):,} pixels of "
           f"{len(classes)} classes, segmented by {arguments.segmenter or 'nobody: they are label maps'}\n")
     print(columns([("class", "% of pixels", "accuracy", "IoU")] + [
         (name, *(f"{value:.1f}" for value in row.values())) for name, row in classes.items()]))
     print("\n" + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
     if output := arguments.output or results_file(arguments.fake, "segmentation.json"):
-        record = {"labels": str(arguments.labels), "fake": str(arguments.fake), "pictures": pictures,
+        record = {"labels": str(arguments.labels), "fake": str(arguments.fake), "images": images,
                   "segmenter": str(arguments.segmenter), "set": arguments.set, "size": size,
                   "figures": figures, "classes": classes, "confusion": matrix.tolist()}
         write_json(output, record)

@@ -6,7 +6,7 @@
 
 EfficientNet-Lite0 is EfficientNet-B0 (Tan and Le 2019, table 1) with ReLU6 and no squeeze-and-excitation; the
 package ships its ImageNet weights (17 MB, Apache 2.0). The features are the 1280 before the classifier.
-Scores by them are no FID: compare them with one another alone, and not for pictures under 128 pixels.
+Scores by them are no FID: compare them with one another alone, and not for images under 128 pixels.
 Any other network can take its place: what the file has to hold is in docs/evaluation.md.
 """
 
@@ -109,7 +109,7 @@ def load_network(weights: Path) -> EfficientNetLite0:
 
 
 def export(network: nn.Module, path: Path) -> None:
-    """Write the network for any number of pictures of SIDE x SIDE."""
+    """Write the network for any number of images of SIDE x SIDE."""
     images = torch.zeros(2, 3, SIDE, SIDE)
     program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     with atomic_file(path) as stream:
@@ -125,7 +125,7 @@ def main() -> None:
     if arguments.output.suffix != ".pt2":
         raise UsageError(f"{arguments.output} is to be a .pt2 file: give it that ending")
     export(load_network(arguments.weights or shipped_weights()), arguments.output)
-    print(f"wrote {arguments.output}: {FEATURES} features of pictures of {SIDE} x {SIDE}")
+    print(f"wrote {arguments.output}: {FEATURES} features of images of {SIDE} x {SIDE}")
 
 
 if __name__ == "__main__":

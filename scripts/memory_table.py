@@ -1,4 +1,4 @@
-"""How large a minibatch, or a picture, a GPU's memory takes: a table for docs/performance.md.
+"""How large a minibatch, or an image, a GPU's memory takes: a table for docs/performance.md.
 
     python scripts/memory_table.py
 
@@ -31,7 +31,7 @@ from util.errors import run_command  # noqa: E402
 CASES = ("--precision fp32", "--precision bf16", "--precision bf16 --grad_checkpoint",
          "--precision bf16 --CUT_mode FastCUT", "--precision bf16 --model cycle_gan")
 GPUS = (8, 12, 16, 24, 48, 80)      # GiB
-PICTURE = 256**2                    # pixels of the unit in the table
+IMAGE = 256**2                    # pixels of the unit in the table
 SIZES = (128, 256)                  # at which is measured
 
 
@@ -69,17 +69,17 @@ def peak_bytes(flags: str, size: int, batch: int = 1) -> int:
         model = build(flags, size, folder)
     weights = [t for net in model.networks.values() for t in (*net.parameters(), *net.buffers())]
     with LiveBytes(weights) as live:
-        pictures = {side: torch.rand(batch, 3, size, size) * 2 - 1 for side in "AB"}
-        model.train_step(pictures)
+        images = {side: torch.rand(batch, 3, size, size) * 2 - 1 for side in "AB"}
+        model.train_step(images)
         live.peak = 0
         for mirrored in (False, True):
             model.draw_mirrored = lambda mirrored=mirrored: mirrored
-            model.train_step(pictures)
+            model.train_step(images)
     return live.peak
 
 
 def line(flags: str) -> tuple[float, float]:
-    """Bytes that a training takes without a picture, and for each pixel of a minibatch."""
+    """Bytes that a training takes without an image, and for each pixel of a minibatch."""
     small, large = (peak_bytes(flags, size) for size in SIZES)
     slope = (large - small) / (SIZES[1]**2 - SIZES[0]**2)
     return small - slope * SIZES[0]**2, slope
@@ -88,19 +88,19 @@ def line(flags: str) -> tuple[float, float]:
 def limits(base: float, slope: float, gib: int) -> tuple[int, int]:
     """The largest minibatch at 256 pixels, and the largest side of a single square, in steps of 32."""
     pixels = (0.9 * gib * 2**30 - 600 * 2**20 - base) / slope
-    return int(pixels / PICTURE), int(pixels**0.5) // 32 * 32
+    return int(pixels / IMAGE), int(pixels**0.5) // 32 * 32
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    cut_model.APART_FROM = 10**15       # all pictures in one pass, as on a GPU
-    rows = [["flags", "MiB", "MiB a picture of 256", *(f"{gib} GiB" for gib in GPUS)],
+    cut_model.APART_FROM = 10**15       # all images in one pass, as on a GPU
+    rows = [["flags", "MiB", "MiB an image of 256", *(f"{gib} GiB" for gib in GPUS)],
             ["---", "---:", "---:", *["---:"] * len(GPUS)]]
     for flags in CASES:
         base, slope = line(flags)
         found = [limits(base, slope, gib) for gib in GPUS]
-        rows.append([f"`{flags}`", f"{base / 2**20:.0f}", f"{slope * PICTURE / 2**20:.0f}",
+        rows.append([f"`{flags}`", f"{base / 2**20:.0f}", f"{slope * IMAGE / 2**20:.0f}",
                      *(f"{batch} / {side}" for batch, side in found)])
     print("\n".join(f"| {' | '.join(row)} |" for row in rows))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing but Python to pictures translated by a CUT that was trained here; about 5 minutes on 2 idle CPU
+# From nothing but Python to images translated by a CUT that was trained here; about 5 minutes on 2 idle CPU
 # cores, faster with CUDA.
 #     bash scripts/quickstart.sh          trains for about 4 minutes
 #     bash scripts/quickstart.sh --fast   trains for about a minute: enough to see that all works

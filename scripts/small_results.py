@@ -1,4 +1,4 @@
-"""Compare CUT, FastCUT, CycleGAN and GcGAN on small pictures, and write docs/results.md with what comes out.
+"""Compare CUT, FastCUT, CycleGAN and GcGAN on small images, and write docs/results.md with what comes out.
 
     python datasets/make_emoji_dataset.py --output datasets/emoji
     bash datasets/download_dataset.sh horse2zebra
@@ -30,14 +30,14 @@ from scripts.reproduce import figures, summarize  # noqa: E402
 from util.atomic import atomic_file  # noqa: E402
 from util.console import say  # noqa: E402
 from util.errors import RunError, UsageError, run_command  # noqa: E402
-from util.images import grid, save_picture  # noqa: E402
+from util.images import grid, save_image  # noqa: E402
 
 SIDE = 64
 COMMON = ("--load_size 72 --crop_size 64 --ngf 32 --ndf 32 --netG resnet_6blocks --num_threads 1 "
           "--save_epoch_freq 1000 --evaluation_freq 0 --precision {precision}")
 METHODS = {"horse2zebra_cut": "CUT", "horse2zebra_fastcut": "FastCUT", "horse2zebra_cyclegan": "CycleGAN",
            "horse2zebra_gcgan": "GcGAN"}
-SHOWN = 10    # pictures in a row of the page
+SHOWN = 10    # images in a row of the page
 
 
 class Set(NamedTuple):
@@ -47,7 +47,7 @@ class Set(NamedTuple):
     title: str
     schedule: str
     paired: bool    # whether equal names in testA and testB show the same
-    licence: str    # of its pictures, to be said beside them; none: they are for research, and not shown
+    licence: str    # of its images, to be said beside them; none: they are for research, and not shown
 
 
 SETS = {one.name: one for one in (
@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds (default: 0 1 2)")
     add("--precision", default="bf16", help="of the training and translation (default: bf16)")
     add("--runs", type=Path, default=ROOT / "results" / "small", help="folder for all that is made")
-    add("--page", type=Path, default=ROOT / "docs" / "results.md", help="page to write, pictures beside it")
+    add("--page", type=Path, default=ROOT / "docs" / "results.md", help="page to write, images beside it")
     add("--report", action="store_true", help="only write the page")
     add("--more", default="", help="more flags for train.py, in quotes, for a trial")
     arguments = parser.parse_args()
@@ -121,10 +121,10 @@ def write_page(arguments: argparse.Namespace) -> None:
     chosen = [SETS[name] for name in arguments.sets]
     parts = [head(arguments)]
     for one in chosen:
-        picture = arguments.page.with_name(f"results_{one.name}.png")
-        shown = write_picture(one, arguments, picture)
+        image = arguments.page.with_name(f"results_{one.name}.png")
+        shown = write_image(one, arguments, image)
         text = f"{caption(shown)} {one.licence}".strip()
-        parts.append(section(one, arguments, f"![{caption(shown)}]({picture.name})\n\n*{text}*"))
+        parts.append(section(one, arguments, f"![{caption(shown)}]({image.name})\n\n*{text}*"))
     with atomic_file(arguments.page) as stream:
         stream.write("\n".join(parts).encode())
     say(f"written: {arguments.page}")
@@ -137,21 +137,21 @@ def head(arguments: argparse.Namespace) -> str:
 
     python scripts/small_results.py
 
-writes this page: it trains every method, translates the test pictures and scores them
+writes this page: it trains every method, translates the test images and scores them
 (`scripts/reproduce.py` on `scripts/experiments/horse2zebra_*.sh`, with the flags below). **These are small
-networks on small pictures for a short time**: they show that the whole path works, and how much chance
+networks on small images for a short time**: they show that the whole path works, and how much chance
 there is in a single run. They say nothing about which method is best at 256 pixels after 400 epochs, and no
 figure here is an FID. The paper's own figures are in [experiments.md](experiments.md).
 
 Seeds {seeds}: mean ± standard deviation. {versions}, `--precision {arguments.precision}` on a CPU. SWD is
 the sliced Wasserstein distance of 7 x 7 patches to `testB`; Fréchet and kernel distance are of
-EfficientNet-Lite0's features, a weak judge of pictures that are enlarged from {SIDE} pixels. Lower is
+EfficientNet-Lite0's features, a weak judge of images that are enlarged from {SIDE} pixels. Lower is
 better in these three, higher in PSNR and SSIM; [evaluation.md](evaluation.md) says what each is. A figure
 that is no better than the untouched input's says that so short a training leads nowhere by this measure.
 """
 
 
-def section(chosen: Set, arguments: argparse.Namespace, picture: str) -> str:
+def section(chosen: Set, arguments: argparse.Namespace, image: str) -> str:
     results = results_folder(chosen, arguments)
     names = ["SWD x 1000", "Frechet distance", "kernel distance x 1000"]
     names += ["PSNR, dB", "SSIM"] if chosen.paired else []
@@ -170,11 +170,11 @@ def section(chosen: Set, arguments: argparse.Namespace, picture: str) -> str:
 
 {table}
 
-{picture}
+{image}
 """
 
 
-def write_picture(chosen: Set, arguments: argparse.Namespace, path: Path) -> list[str]:
+def write_image(chosen: Set, arguments: argparse.Namespace, path: Path) -> list[str]:
     """A row of each method's translations, between inputs and truth where they may be shown. Their names."""
     results = results_folder(chosen, arguments)
     folders = {METHODS[name]: results / f"{name}_seed{arguments.seeds[0]}" / "test_latest" / "images"
@@ -189,13 +189,13 @@ def write_picture(chosen: Set, arguments: argparse.Namespace, path: Path) -> lis
     if chosen.licence:
         rows = {"input": first / "real_A"} | rows
         rows |= {"how the target draws it": first / "real_B"} if chosen.paired else {}
-    pictures = [Image.open(folder / name).convert("RGB") for folder in rows.values() for name in files]
-    save_picture(path, grid([np.asarray(picture) for picture in pictures], columns=len(files)))
+    images = [Image.open(folder / name).convert("RGB") for folder in rows.values() for name in files]
+    save_image(path, grid([np.asarray(image) for image in images], columns=len(files)))
     return list(rows)
 
 
 def caption(rows: Sequence[str]) -> str:
-    return f"Test pictures, evenly spread over the names, first seed. From top to bottom: {', '.join(rows)}."
+    return f"Test images, evenly spread over the names, first seed. From top to bottom: {', '.join(rows)}."
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Tiny networks in exported files, and folders of small pictures, for the tests of scores."""
+"""Tiny networks in exported files, and folders of small images, for the tests of scores."""
 
 import tempfile
 from functools import cache
@@ -28,7 +28,7 @@ class Threshold(nn.Module):
 
 @cache
 def exported(kind: type[nn.Module] = ColourMoments, batch: int | None = None, side: int = 16) -> Path:
-    """A .pt2 of the network for pictures of side x side, written once; batch None: of any number."""
+    """A .pt2 of the network for images of side x side, written once; batch None: of any number."""
     path = Path(tempfile.mkdtemp()) / f"{kind.__name__}.pt2"
     shapes = None if batch else ({0: torch.export.Dim("batch")},)
     program = torch.export.export(kind(), (torch.zeros(batch or 2, 3, side, side),), dynamic_shapes=shapes)
@@ -36,12 +36,12 @@ def exported(kind: type[nn.Module] = ColourMoments, batch: int | None = None, si
     return path
 
 
-def write_pictures(folder: Path, count: int, *, seed: int = 0, size: tuple[int, int] = (16, 16),
+def write_images(folder: Path, count: int, *, seed: int = 0, size: tuple[int, int] = (16, 16),
                    names: str = "{:02}.png") -> list[np.ndarray]:
-    """Random colour pictures of (width, height), lossless. Returns them, uint8 [H, W, 3]."""
+    """Random colour images of (width, height), lossless. Returns them, uint8 [H, W, 3]."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(seed)
-    pictures = [generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8) for _ in range(count)]
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / names.format(i))
-    return pictures
+    images = [generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8) for _ in range(count)]
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / names.format(i))
+    return images

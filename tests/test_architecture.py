@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "data/": ["data", "util"],
     "options/": ["options", "models", "data", "util"],
     "util/metrics/training_evaluation.py": ["models", "data", "util"],
-    "datasets/": ["data", "util"],
+    "datasets/": ["datasets", "data", "util"],
     "scripts/": ["options", "models", "data", "util", "evaluation", "scripts"],
     "": ["options", "models", "data", "util", "evaluation"],       # train.py, test.py
 }

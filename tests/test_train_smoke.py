@@ -1,4 +1,4 @@
-"""train.py and test.py as users run them, on made pictures: what they print, write, and how they end."""
+"""train.py and test.py as users run them, on made images: what they print, write, and how they end."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def numbered(count: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """8 pictures of A, 7 of B to train with; 5 and 5 of the same names to translate."""
+    """8 images of A, 7 of B to train with; 5 and 5 of the same names to translate."""
     root = tmp_path_factory.mktemp("data")
     for seed, (folder, count) in enumerate(dict(trainA=8, trainB=7, testA=5, testB=5).items()):
         paint(root / folder, numbered(count), seed=seed)
@@ -232,7 +232,7 @@ def test_translation_as_a_process(first_run, data, tmp_path):
                    "--checkpoints_dir", str(first_run[0].parent), "--gpu_ids", "-1")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "run" / "test_latest"
-    assert f"translated 5 of 5 pictures; {folder / 'index.html'}" in done.stdout
+    assert f"translated 5 of 5 images; {folder / 'index.html'}" in done.stdout
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")} == {
         f"images/{label}/{name}" for label in ("real_A", "fake_B", "real_B") for name in numbered(5)}
     assert len(re.findall(r"<img", (folder / "index.html").read_text())) == 15
@@ -248,9 +248,9 @@ def test_translations_do_not_depend_on_the_batch_size(trained):
         assert pixels.shape == (16, 16, 3) and np.abs(pixels.astype(int) - three[name]).max() <= 1
 
 
-def test_a_number_of_pictures_and_an_epoch_can_be_chosen(trained):
+def test_a_number_of_images_and_an_epoch_can_be_chosen(trained):
     out = trained.test("--num_test", "3", "--batch_size", "2", "--epoch", "1")
-    assert "translated 3 of 5 pictures" in out
+    assert "translated 3 of 5 images" in out
     assert trained.translated(where="test_1").keys() == set(numbered(3))
 
 
@@ -266,7 +266,7 @@ def test_any_folder_at_its_own_size(trained, tmp_path, mode):
     """Sub-folders are followed; equal names in one folder do not overwrite each other."""
     paint(tmp_path / "photos", ["a.png", "a.bmp", "trip/a.png", "trip/b c.png"], size=(21, 13))
     out = trained.test("--dataroot", str(tmp_path / "photos"), "--preprocess", "none", *mode)
-    assert "translated 4 of 4 pictures" in out
+    assert "translated 4 of 4 images" in out
     found = trained.translated()
     assert found.keys() == {"a.png", "a_2.png", "trip/a.png", "trip/b c.png"}
     assert {pixels.shape for pixels in found.values()} == {(13, 21, 3)}
@@ -318,10 +318,10 @@ def test_mistakes_end_with_2_and_one_line(trained, script, flags, words):
     assert words in trained.fails(2, script, *flags)
 
 
-def test_bad_pictures_end_with_1_and_name_them(programs, tmp_path):
+def test_bad_images_end_with_1_and_name_them(programs, tmp_path):
     shutil.copytree(programs.data, tmp_path / "bad")
     for name in numbered(5):
-        (tmp_path / "bad" / "trainA" / name).write_bytes(b"no picture")
+        (tmp_path / "bad" / "trainA" / name).write_bytes(b"no image")
     line = programs.fails(1, "train", "--dataroot", str(tmp_path / "bad"))
     assert "cannot be read" in line and str(tmp_path / "bad" / "trainA") in line
 
@@ -338,7 +338,7 @@ for run in json.loads(sys.argv[1]):
 
 
 def test_the_plug_ins_of_the_documentation_work(tmp_path):
-    """Files copied out of docs/plugins.md into a copy of the program, and its commands, on tiny pictures."""
+    """Files copied out of docs/plugins.md into a copy of the program, and its commands, on tiny images."""
     page = (ROOT / "docs" / "plugins.md").read_text()
     files = dict(re.findall(r"`((?:models|data)/\w+\.py)`:\n\n```python\n(.*?)```", page, re.DOTALL))
     assert len(files) == 2

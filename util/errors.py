@@ -15,7 +15,7 @@ class RunError(Exception):
 
 
 class DataError(RunError):
-    """The pictures can be read no longer; the model is as the last step left it, and worth saving."""
+    """The images can be read no longer; the model is as the last step left it, and worth saving."""
 
 
 def run_command(main: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""A pool of earlier generated pictures, so that a discriminator sees the generator's history."""
+"""A pool of earlier generated images, so that a discriminator sees the generator's history."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class ImagePool:
-    """Keeps up to `size` pictures (0: none) and mixes them into what the discriminator is shown.
+    """Keeps up to `size` images (0: none) and mixes them into what the discriminator is shown.
 
     Shrivastava et al. 2017, section 2.3, in the form of CycleGAN (Zhu et al. 2017, section 4). Draws from
     torch's global CPU generator, so that nothing waits for the device.
@@ -22,7 +22,7 @@ class ImagePool:
     def query(self, images: Tensor) -> Tensor:
         """images: [B, C, H, W], detached here. Returns as many, each the one given or one of the pool.
 
-        Until the pool is full each picture is kept and returned; then, with probability 1/2, a picture takes
+        Until the pool is full each image is kept and returned; then, with probability 1/2, an image takes
         the place of a random one in the pool, which is returned instead.
         """
         images = images.detach()
@@ -44,5 +44,5 @@ class ImagePool:
         return {"images": list(self.images)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Of a larger pool, the first `size` pictures are taken."""
+        """Of a larger pool, the first `size` images are taken."""
         self.images = list(state["images"][:self.size])

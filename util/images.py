@@ -1,4 +1,4 @@
-"""Tensors to picture files."""
+"""Tensors to image files."""
 
 import zlib
 from pathlib import Path
@@ -16,13 +16,13 @@ Pixels = np.ndarray
 def to_pixels(image: Tensor) -> Pixels:
     """image: [C, H, W] in [-1, 1], C 1 or 3, on any device. Returns uint8 [H, W, C].
 
-    Rounds to the nearest level, so a picture that was read and not changed is written back exactly. (The
+    Rounds to the nearest level, so an image that was read and not changed is written back exactly. (The
     reference cuts off instead: its levels are the same or one lower.) Values outside are clamped, NaN is
     black.
     Raises ValueError for other shapes.
     """
     if image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise ValueError(f"a picture is [1 or 3, height, width], not {list(image.shape)}")
+        raise ValueError(f"an image is [1 or 3, height, width], not {list(image.shape)}")
     levels = torch.nan_to_num(image.detach().float(), nan=-1.0).clamp(-1, 1).add(1).mul(127.5).round()
     return levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
@@ -34,22 +34,22 @@ def side_by_side(images: Tensor) -> Pixels:
     return to_pixels(row.reshape(channels, height, batch * width))
 
 
-def grid(pictures: list[Pixels], columns: int, gap: int = 4) -> Pixels:
-    """Pictures of any sizes in rows of `columns` on white; uint8 [H, W, 3]."""
-    height = max(p.shape[0] for p in pictures) + gap
-    width = max(p.shape[1] for p in pictures) + gap
-    rows = -(-len(pictures) // columns)
+def grid(images: list[Pixels], columns: int, gap: int = 4) -> Pixels:
+    """Images of any sizes in rows of `columns` on white; uint8 [H, W, 3]."""
+    height = max(p.shape[0] for p in images) + gap
+    width = max(p.shape[1] for p in images) + gap
+    rows = -(-len(images) // columns)
     canvas = np.full((rows * height - gap, columns * width - gap, 3), 255, dtype=np.uint8)
-    for i, picture in enumerate(pictures):
+    for i, image in enumerate(images):
         top, left = i // columns * height, i % columns * width
         # One channel spreads to three.
-        canvas[top:top + picture.shape[0], left:left + picture.shape[1]] = picture
+        canvas[top:top + image.shape[0], left:left + image.shape[1]] = image
     return canvas
 
 
-def save_picture(path: Path, pixels: Pixels) -> None:
-    """Write uint8 [H, W, 1 or 3] as a PNG, whatever the name ends in; `path` never holds half a picture."""
-    picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+def save_image(path: Path, pixels: Pixels) -> None:
+    """Write uint8 [H, W, 1 or 3] as a PNG, whatever the name ends in; `path` never holds half an image."""
+    image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
     with atomic_file(path) as stream:
         # Run lengths alone: photographs come out as small as with all of zlib, in a third of the time.
-        picture.save(stream, format="PNG", compress_type=zlib.Z_RLE)
+        image.save(stream, format="PNG", compress_type=zlib.Z_RLE)

@@ -1,4 +1,4 @@
-"""Negatives from other pictures: queues of earlier keys, made by slow copies of G and F (He et al. 2020)."""
+"""Negatives from other images: queues of earlier keys, made by slow copies of G and F (He et al. 2020)."""
 
 import copy
 from typing import Any

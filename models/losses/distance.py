@@ -1,4 +1,4 @@
-"""Losses on distances between pictures, kept by a translation (Benaim and Wolf 2017)."""
+"""Losses on distances between images, kept by a translation (Benaim and Wolf 2017)."""
 
 import torch
 from torch import Tensor
@@ -8,20 +8,20 @@ from models.losses.float32 import in_float32
 
 @in_float32
 def pair_distances(left: Tensor, right: Tensor) -> Tensor:
-    """Mean absolute difference of corresponding pictures: [B, C, H, W] twice -> [B].
+    """Mean absolute difference of corresponding images: [B, C, H, W] twice -> [B].
 
     The paper's L1 norm but for the factor 1 / (C * H * W), which normalising removes again.
     """
     return (left - right).abs().mean((1, 2, 3))
 
 
-def half_distances(pictures: Tensor) -> Tensor:
-    """The distance of each picture's left half to its right half: [B, C, H, W] -> [B].
+def half_distances(images: Tensor) -> Tensor:
+    """The distance of each image's left half to its right half: [B, C, H, W] -> [B].
 
     A middle column of an odd width belongs to neither half.
     """
-    half = pictures.shape[3] // 2
-    return pair_distances(pictures[..., :half], pictures[..., -half:])
+    half = images.shape[3] // 2
+    return pair_distances(images[..., :half], images[..., -half:])
 
 
 class RunningMoments:

@@ -11,7 +11,7 @@ from models.losses.float32 import in_float32
 
 
 class Objective(NamedTuple):
-    """What D minimises on the scores of real and of generated pictures, and what G minimises."""
+    """What D minimises on the scores of real and of generated images, and what G minimises."""
 
     real: Callable[[Tensor], Tensor]
     fake: Callable[[Tensor], Tensor]
@@ -55,7 +55,7 @@ def score_gradient(discriminator: nn.Module, x: Tensor) -> Tensor:
 
 @in_float32
 def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """E (|grad D(x)| - 1)^2 at random points between real and generated pictures; a scalar.
+    """E (|grad D(x)| - 1)^2 at random points between real and generated images; a scalar.
 
     real, fake: [B, C, H, W]; where their sizes differ, the common top left part is used.
     Gulrajani et al. 2017, eq. 3 (their lambda is `Objective.penalty_weight`).
@@ -70,7 +70,7 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
 
 @in_float32
 def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
-    """E |grad D(x)|^2 over the real pictures [B, C, H, W], with D's scores of a picture summed; a scalar.
+    """E |grad D(x)|^2 over the real images [B, C, H, W], with D's scores of an image summed; a scalar.
 
     To be weighted by half of R1's gamma. Mescheder et al. 2018, eq. 9.
     """

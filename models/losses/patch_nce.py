@@ -14,7 +14,7 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *,
     """Cross entropy of finding, for each query patch, the key patch at the same place.
 
     query, key: [B, S, C], unit length along C; no gradient reaches key. The other S - 1 patches of the same
-    picture are the negatives; with `minibatch_negatives` the other B * S - 1 of all pictures are; without
+    image are the negatives; with `minibatch_negatives` the other B * S - 1 of all images are; without
     `internal_negatives` none of these. negatives: [N, C], unit length, more of them for every query.
     Returns [B, S], in nats. Park et al. 2020, eq. 3.
     """

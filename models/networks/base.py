@@ -1,6 +1,5 @@
 """What every generator offers the NCE loss: its intermediate activations, by layer number."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -12,8 +11,8 @@ from models.networks.dtype import at_least_float32
 SEGMENT = 4    # stages that --grad_checkpoint computes again in one go
 
 
-class TappedGenerator(nn.Module, ABC):
-    """A picture-to-picture network whose layers can be tapped.
+class TappedGenerator(nn.Module):
+    """An image-to-image network whose layers can be tapped.
 
     Layer i is the output of the i-th module of `stages()`; the numbers are those of `--nce_layers`.
     `size_multiple`: both sides of the input must be multiples of it, pixels.
@@ -24,9 +23,9 @@ class TappedGenerator(nn.Module, ABC):
     size_multiple: int = 1
     checkpointing: bool = False
 
-    @abstractmethod
     def stages(self) -> Sequence[nn.Module]:
         """The modules that the input passes through, in order."""
+        raise NotImplementedError
 
     def layer_count(self) -> int:
         """How many layers can be tapped."""
@@ -77,10 +76,10 @@ class TappedGenerator(nn.Module, ABC):
 
     @torch.no_grad()
     def feature_channels(self, layers: Sequence[int], in_channels: int) -> list[int]:
-        """Channels C_l of the activations of `layers`, read off those of a small black picture."""
+        """Channels C_l of the activations of `layers`, read off those of a small black image."""
         side = -(-32 // self.size_multiple) * self.size_multiple
         training = self.training
-        self.eval()     # batch norm must not count this picture
+        self.eval()     # batch norm must not count this image
         features = self.encode(next(self.parameters()).new_zeros(1, in_channels, side, side), layers)
         self.train(training)
         return [f.shape[1] for f in features]

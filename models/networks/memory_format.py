@@ -12,7 +12,7 @@ def is_channels_last(x: Tensor) -> bool:
 def to_channels_last(x: Tensor) -> Tensor:
     """x, or a copy in that order.
 
-    The stride of a minibatch of one picture means nothing, but torch tells the order by it too, and takes a
+    The stride of a minibatch of one image means nothing, but torch tells the order by it too, and takes a
     tensor that came out of a view for one in no order at all, for which its kernels are far slower.
     """
     x = x.contiguous(memory_format=torch.channels_last)

@@ -12,16 +12,16 @@ EPSILON = 1e-5      # torch's own, added to the variance
 
 
 class InstanceNorm(nn.Module):
-    """Zero mean and unit variance for each picture and channel over its places (Ulyanov et al. 2016).
+    """Zero mean and unit variance for each image and channel over its places (Ulyanov et al. 2016).
 
     Computed as a group norm with one channel a group, which is the same, or, in channels-last order on the
-    CPU, as batch norms of one picture each: there a group norm's backward is far slower.
-    torch's instance_norm is slower than both on the CPU, and its backward is wrong there for one picture
+    CPU, as batch norms of one image each: there a group norm's backward is far slower.
+    torch's instance_norm is slower than both on the CPU, and its backward is wrong there for one image
     whose gradient is channels-last (torch 2.15).
 
     While it learns, a constant channel becomes 0 without a remainder, so that a ReLU behind stops its
     gradient. Rounding may leave 1e-5 of either sign everywhere, and in bfloat16 the channel so stays constant
-    from layer to layer: every norm then multiplies the gradient by 1 / sqrt(epsilon) = 316, and pictures of
+    from layer to layer: every norm then multiplies the gradient by 1 / sqrt(epsilon) = 316, and images of
     a single colour end in NaN.
     """
 
@@ -43,7 +43,7 @@ class InstanceNorm(nn.Module):
 
 
 def norm_of_one(x: Tensor) -> Tensor:
-    """Batch norm of a single picture [1, C, H, W] in channels-last order, its statistics in float32 at least.
+    """Batch norm of a single image [1, C, H, W] in channels-last order, its statistics in float32 at least.
 
     Its backward expects a gradient in the same order, and is wrong without a word for another (torch 2.15).
     """

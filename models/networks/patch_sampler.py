@@ -22,7 +22,7 @@ def sample_locations(features: Sequence[Tensor], num_patches: int, *, shared: bo
     """Draw, in each layer, `num_patches` places without repetition; all places where a layer has fewer.
 
     features: [B, C_l, H_l, W_l] each. Returns indices into H_l * W_l, int64 [B, S_l], drawn on the features'
-    device; with `shared` all pictures of the minibatch get the same ones, as in the published results.
+    device; with `shared` all images of the minibatch get the same ones, as in the published results.
     """
     locations = []
     for feature in features:
@@ -34,7 +34,7 @@ def sample_locations(features: Sequence[Tensor], num_patches: int, *, shared: bo
 
 
 class Gather(torch.autograd.Function):
-    """[B, C, H, W], places [B, S] -> [B, S, C]; places are distinct in each picture: backward writes them.
+    """[B, C, H, W], places [B, S] -> [B, S, C]; places are distinct in each image: backward writes them.
 
     torch's own adds them up, for which it turns all of a bfloat16 gradient into float32 and back on the CPU.
     """
@@ -66,7 +66,7 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def gather(feature: Tensor, location: Tensor) -> Tensor:
-    """The feature vectors [B, S, C] of [B, C, H, W] at the places [B, S], all different in a picture."""
+    """The feature vectors [B, S, C] of [B, C, H, W] at the places [B, S], all different in an image."""
     return Gather.apply(feature, location)
 
 

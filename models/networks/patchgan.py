@@ -1,4 +1,4 @@
-"""Discriminators that judge every patch of a picture (Isola et al. 2017)."""
+"""Discriminators that judge every patch of an image (Isola et al. 2017)."""
 
 from torch import Tensor, nn
 
@@ -52,7 +52,7 @@ class PixelDiscriminator(nn.Module):
 
 
 class TiledPatchDiscriminator(PatchDiscriminator):
-    """A PatchDiscriminator that is shown tiles of `tile` x `tile` pixels, each a picture of its own.
+    """A PatchDiscriminator that is shown tiles of `tile` x `tile` pixels, each an image of its own.
 
     [B, C, H, W] -> the scores of B * (H // tile) * (W // tile) tiles; what is left over at the right and the
     bottom is not seen.
@@ -69,11 +69,11 @@ class TiledPatchDiscriminator(PatchDiscriminator):
 def tiles(x: Tensor, size: int) -> Tensor:
     """Cut [B, C, H, W] into [B * (H // size) * (W // size), C, size, size], row by row.
 
-    Raises ValueError for a picture smaller than one tile.
+    Raises ValueError for an image smaller than one tile.
     """
     b, c, h, w = x.shape
     rows, columns = h // size, w // size
     if not rows or not columns:
-        raise ValueError(f"a picture of {w}x{h} pixels holds no tile of {size}x{size} for this --netD")
+        raise ValueError(f"an image of {w}x{h} pixels holds no tile of {size}x{size} for this --netD")
     x = x[:, :, :rows * size, :columns * size].reshape(b, c, rows, size, columns, size)
     return x.permute(0, 2, 4, 1, 3, 5).reshape(b * rows * columns, c, size, size)

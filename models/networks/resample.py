@@ -2,7 +2,7 @@
 
 A blur is a depthwise convolution with a small binomial kernel. On CPU, torch's grouped convolution is the
 fastest form of it (measured against separable passes, shifted sums and pooling), most of all for tensors in
-channels-last order; reshaping every channel into a picture of its own takes tens of times longer. Everything
+channels-last order; reshaping every channel into an image of its own takes tens of times longer. Everything
 here can be differentiated twice, which R1 needs.
 """
 

@@ -1,4 +1,4 @@
-"""Generator and discriminators made of StyleGAN2's blocks, for single pictures (Park et al. 2020, SinCUT)."""
+"""Generator and discriminators made of StyleGAN2's blocks, for single images (Park et al. 2020, SinCUT)."""
 
 import math
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def _checked(channels: int, limit: int, resolution: int, setting: str) -> int:
 
 
 class Encoder(nn.Module):
-    """Layers 0 (the picture itself), 1 (conv1), then halving and then size-keeping residual blocks."""
+    """Layers 0 (the image itself), 1 (conv1), then halving and then size-keeping residual blocks."""
 
     def __init__(self, in_channels: int, channels: Sequence[int], blocks: int):
         super().__init__()
@@ -62,7 +62,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Size-keeping residual blocks, doublings, conv1 to the picture."""
+    """Size-keeping residual blocks, doublings, conv1 to the image."""
 
     def __init__(self, out_channels: int, channels: Sequence[int], blocks: int, noise: bool):
         super().__init__()
@@ -75,7 +75,7 @@ class StyleGAN2Generator(TappedGenerator):
     """Encoder and decoder; no tanh, so colours may leave [-1, 1] a little.
 
     width: 32 gives StyleGAN2's own number of channels. crop_size, pixels: the size trained on decides the
-    number of channels; pictures of any size can be translated. `num_downsampling` halvings; `blocks` residual
+    number of channels; images of any size can be translated. `num_downsampling` halvings; `blocks` residual
     blocks at the smallest size in the encoder and as many in the decoder. `noise`: add noise while doubling.
     Tapping layers of the encoder costs no decoder.
     """
@@ -145,7 +145,7 @@ class StyleGAN2Discriminator(nn.Module):
 
 
 class TileStyleGAN2Discriminator(StyleGAN2Discriminator):
-    """Cuts the picture into tiles and judges each by itself: [B, C, H, W] -> [B * tiles, 1].
+    """Cuts the image into tiles and judges each by itself: [B, C, H, W] -> [B * tiles, 1].
 
     tile: pixels a side, at most crop_size. What is left over at the right and the bottom is not seen.
     """

@@ -1,14 +1,14 @@
-"""Large pictures through a convolutional network, a part at a time."""
+"""Large images through a convolutional network, a part at a time."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Tiled(nn.Module):
-    """net(x), computed in tiles with a margin, so that memory does not grow with the picture.
+    """net(x), computed in tiles with a margin, so that memory does not grow with the image.
 
     The same numbers as in one pass, for a network that keeps the size and of whose output no pixel depends on
-    input more than `net.reach` pixels away (none that normalises over the picture). Random noise in the
+    input more than `net.reach` pixels away (none that normalises over the image). Random noise in the
     network is drawn tile by tile. `core`: pixels a side of a tile without its margin, rounded up to the
     network's `size_multiple`. Not for training: gradients would need all tiles at once.
     """

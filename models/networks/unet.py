@@ -39,7 +39,7 @@ class UnetLevel(nn.Module):
 
 
 class UnetGenerator(TappedGenerator):
-    """`depth` halvings, skip connections, tanh. Layer 0 is the picture, layer i the i-th halving's output."""
+    """`depth` halvings, skip connections, tanh. Layer 0 is the image, layer i the i-th halving's output."""
 
     def __init__(self, *, in_channels: int, out_channels: int, width: int, depth: int, norm: str = "instance",
                  dropout: bool = False):

@@ -75,7 +75,7 @@ translate() {  # translate [PHASE] FLAGS...: of test.py; PHASE is test or train
     run "$python" test.py "${common[@]}" --results_dir "$results" --phase "$phase" "$@" ${TRANSLATE_FLAGS:-}
 }
 
-evaluate() {  # FID and more against all real pictures of the target side
+evaluate() {  # FID and more against all real images of the target side
     local real=$dataroot/${phase}B
     [ "$direction" = AtoB ] || real=$dataroot/${phase}A
     if made_since "$out/metrics.json" "$out/index.html"; then

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Paris -> Burano with FastCUT.
-# Expected: no score; the paper shows pictures
+# Expected: no score; the paper shows images
 # Source: Park et al. 2020
-# Cost: 8 GPU hours for every 1,000 pictures, from Table 1: 200 epochs at 0.15 s a step
+# Cost: 8 GPU hours for every 1,000 images, from Table 1: 200 epochs at 0.15 s a step
 # Data: not published; bring your own photos: DATAROOT with trainA, trainB, testA and testB
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from torch.profiler import ProfilerActivity  # noqa: E402
 
 from data import create_loader  # noqa: E402
-from data.image_folder import find_pictures  # noqa: E402
+from data.image_folder import find_images  # noqa: E402
 from models import create_model  # noqa: E402
 from options.train_options import TrainOptions  # noqa: E402
 
@@ -54,7 +54,7 @@ def wait(told: dict[str, Any]) -> float:
 
 
 def steps(told: dict[str, Any]) -> tuple:
-    """Training steps on random pictures that lie in memory; with `profile` the operations of one more."""
+    """Training steps on random images that lie in memory; with `profile` the operations of one more."""
     torch.manual_seed(0)
     model = create_model(TrainOptions().parse(options(told)))
     shape = told["batch_size"], 3, told["size"], told["size"]
@@ -112,10 +112,10 @@ def translation(told: dict[str, Any]) -> tuple[list[float], int]:
     opt = TrainOptions().parse(options(told))
     create_model(opt).save_weights(Path(opt.checkpoints_dir) / opt.name, "latest")
     command = [sys.executable, str(ROOT / "test.py"), *options(told, results_dir=told["folder"])]
-    pictures = min(len(find_pictures(f"{told['dataroot']}/testA")), told["max_dataset_size"] or 10**9)
+    images = min(len(find_images(f"{told['dataroot']}/testA")), told["max_dataset_size"] or 10**9)
     began = wait(told)
     subprocess.run(command, check=True, cwd=told["folder"], stdout=subprocess.DEVNULL)
-    return [wait(told) - began], pictures
+    return [wait(told) - began], images
 
 
 def peak_megabytes(device: str) -> float:

@@ -27,7 +27,7 @@ def bars(table: list[dict[str, Any]], field: str, title: str, unit: str, digits:
 
 
 def draw(table: list[dict[str, Any]], what: str) -> str:
-    """An SVG picture: the seconds of each case and its peak of memory."""
+    """An SVG image: the seconds of each case and its peak of memory."""
     half = (len(table) + 1) * ROW + 10
     seconds = bars(table, "seconds", f"{what}: median seconds (of the reference's)", "s", 2, 0)
     memory = bars(table, "peak_MB", "peak of memory (of the reference's)", "MB", 0, half)

@@ -78,7 +78,7 @@ def step(model, batch: dict) -> None:
 
 
 def steps(told: dict) -> tuple:
-    """Training steps on random pictures that lie in memory."""
+    """Training steps on random images that lie in memory."""
     _, model = build(told, None)
     seconds = []
     for number in range(told["warmup"] + told["steps"]):
@@ -112,17 +112,17 @@ def translation(told: dict) -> tuple:
     """Its test.py from start to end, on weights that it saved itself."""
     _, model = build(told, None)
     model.save_networks("latest")
-    pictures = len(os.listdir(os.path.join(told["dataroot"], "testA")))
-    pictures = min(pictures, told["max_dataset_size"] or pictures)
+    images = len(os.listdir(os.path.join(told["dataroot"], "testA")))
+    images = min(images, told["max_dataset_size"] or images)
     code = ("import runpy, sys, torch, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, '.'); "
             f"torch.set_num_threads({told['threads']}); "
             + ("torch.Tensor.cuda = lambda self, *a, **k: self; " if told["device"] == "cpu" else "")
             + "runpy.run_path('test.py', run_name='__main__')")
-    command = [sys.executable, "-c", code, *flags(told), "--num_test", str(pictures), "--results_dir",
+    command = [sys.executable, "-c", code, *flags(told), "--num_test", str(images), "--results_dir",
                told["folder"]]
     began = wait(told)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return [wait(told) - began], pictures
+    return [wait(told) - began], images
 
 
 if __name__ == "__main__":

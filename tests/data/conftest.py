@@ -1,4 +1,4 @@
-"""Small pictures on disk and the options that data sets read."""
+"""Small images on disk and the options that data sets read."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def options(tmp_path: Path) -> Callable[..., Namespace]:
 
 @pytest.fixture
 def paint(tmp_path: Path) -> Callable[..., list[Path]]:
-    """Write `count` pictures of one colour each, (number, shade, 0), into a folder of tmp_path."""
+    """Write `count` images of one colour each, (number, shade, 0), into a folder of tmp_path."""
     def build(folder: str, count: int, size: tuple[int, int] = (16, 16), shade: int = 0) -> list[Path]:
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         paths = [tmp_path / folder / f"{number:03d}.png" for number in range(count)]

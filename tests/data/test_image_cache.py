@@ -1,4 +1,4 @@
-"""Kept pictures against freshly decoded ones: bit-equal, bounded, shared, gone with the process."""
+"""Kept images against freshly decoded ones: bit-equal, bounded, shared, gone with the process."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from data import create_loader
-from data.image_cache import HEADER, PictureCache, remove_orphans
-from data.image_folder import load_picture
+from data.image_cache import HEADER, ImageCache, remove_orphans
+from data.image_folder import load_image
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     """Ten noisy JPEGs a side."""
     random = np.random.default_rng(0)
     for folder in ("trainA", "trainB"):
@@ -36,48 +36,48 @@ def epochs(opt, numbers=(1, 2, 11)):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("cache", ["ram", "disk"])
-def test_pictures_are_bit_equal(options, pictures, cache, workers):
+def test_images_are_bit_equal(options, images, cache, workers):
     plain = epochs(options(n_epochs=10))
     kept = epochs(options(n_epochs=10, cache=cache, num_threads=workers))
     for a, b in zip(plain, kept, strict=True):
         assert torch.equal(a["A"], b["A"]) and torch.equal(a["B"], b["B"]) and a["A_paths"] == b["A_paths"]
 
 
-def test_a_kept_picture_is_not_decoded_again(options, pictures, tmp_path, monkeypatch):
+def test_a_kept_image_is_not_decoded_again(options, images, tmp_path, monkeypatch):
     opt = options(cache="disk", cache_dir=str(tmp_path / "kept"))
     first = epochs(opt, numbers=(1,))
-    for path in tmp_path.glob("train*/*.jpg"):    # the same time and size, but no picture any more
+    for path in tmp_path.glob("train*/*.jpg"):    # the same time and size, but no image any more
         state = path.stat()
         path.write_bytes(bytes(state.st_size))
         os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert all(torch.equal(a["A"], b["A"]) for a, b in zip(first, epochs(opt, numbers=(1,)), strict=True))
 
 
-def test_a_changed_file_is_another_picture(tmp_path):
+def test_a_changed_file_is_another_image(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (4, 4), (1, 2, 3)).save(path)
-    cache = PictureCache(tmp_path / "kept", 1e6)
-    assert cache.get(str(path), (), lambda: load_picture(str(path), 3)).getpixel((0, 0)) == (1, 2, 3)
+    cache = ImageCache(tmp_path / "kept", 1e6)
+    assert cache.get(str(path), (), lambda: load_image(str(path), 3)).getpixel((0, 0)) == (1, 2, 3)
     Image.new("RGB", (4, 4), (9, 9, 9)).save(path)
     os.utime(path, (1, 1))
-    assert cache.get(str(path), (), lambda: load_picture(str(path), 3)).getpixel((0, 0)) == (9, 9, 9)
+    assert cache.get(str(path), (), lambda: load_image(str(path), 3)).getpixel((0, 0)) == (9, 9, 9)
 
 
 @pytest.mark.parametrize("room,expected", [(0, 0), (1, 1), (2.5, 2)])
 def test_the_limit_holds_and_counts_what_lies_there(tmp_path, room, expected):
     size = HEADER.size + 4 * 4
     for attempt in range(2):    # the second cache finds the first one's files
-        cache = PictureCache(tmp_path / "kept", room * size)
+        cache = ImageCache(tmp_path / "kept", room * size)
         for i in range(5):
             path = tmp_path / f"{i}.png"
             Image.new("L", (4, 4), i).save(path)
             os.utime(path, (1, 1))
-            image = cache.get(str(path), (attempt,), lambda path=path: load_picture(str(path), 1))
+            image = cache.get(str(path), (attempt,), lambda path=path: load_image(str(path), 1))
             assert image.getpixel((3, 3)) == i
         assert len(list((tmp_path / "kept").iterdir())) == expected
 
 
-def test_memory_is_given_back(options, pictures, tmp_path):
+def test_memory_is_given_back(options, images, tmp_path):
     code = ("import sys; from argparse import Namespace; from data.image_cache import create_cache; "
             "print(create_cache(Namespace(cache='ram', cache_limit=1.0)).folder)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -87,7 +87,7 @@ def test_memory_is_given_back(options, pictures, tmp_path):
 def test_memory_of_killed_processes_is_given_back(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (tmp_path / f"cut-pictures-{dead.pid}-ab").mkdir()
-    (tmp_path / f"cut-pictures-{os.getpid()}-ab").mkdir()
+    (tmp_path / f"cut-images-{dead.pid}-ab").mkdir()
+    (tmp_path / f"cut-images-{os.getpid()}-ab").mkdir()
     remove_orphans(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [f"cut-pictures-{os.getpid()}-ab"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"cut-images-{os.getpid()}-ab"]

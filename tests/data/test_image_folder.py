@@ -1,4 +1,4 @@
-"""Finding and reading pictures, among them those that are no good."""
+"""Finding and reading images, among them those that are no good."""
 
 import os
 import warnings
@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.image_folder import BadPicture, Domain, find_pictures, load_picture, tolerated_bad
+from data.image_folder import BadImage, Domain, find_images, load_image, tolerated_bad
 from util.errors import RunError
 
 
 def names(folder: Path, **limit) -> list[str]:
-    return [os.path.relpath(path, folder) for path in find_pictures(str(folder), **limit)]
+    return [os.path.relpath(path, folder) for path in find_images(str(folder), **limit)]
 
 
-def test_sorted_with_sub_folders_and_only_pictures(tmp_path):
-    pictures = ["a.jpeg", "b.PNG", "c/d.webp", "c/e/f.TIFF", "c/g.bmp", "h.ppm", "i.tif", "j.jpg"]
-    for name in reversed(pictures):
+def test_sorted_with_sub_folders_and_only_images(tmp_path):
+    images = ["a.jpeg", "b.PNG", "c/d.webp", "c/e/f.TIFF", "c/g.bmp", "h.ppm", "i.tif", "j.jpg"]
+    for name in reversed(images):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     for name in ["notes.txt", "._a.jpeg", "png", "k.jpg.part"]:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert names(tmp_path) == pictures
-    assert names(tmp_path, limit=3) == pictures[:3]
+    assert names(tmp_path) == images
+    assert names(tmp_path, limit=3) == images[:3]
 
 
 def test_linked_folders_are_followed_and_circles_end(tmp_path):
@@ -43,15 +43,15 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path):
 def test_each_mode_becomes_gray_or_colour(tmp_path):
     path = str(tmp_path / "p.png")
     Image.new("RGBA", (1, 1), (10, 20, 30, 0)).save(path)
-    assert load_picture(path, 3).getpixel((0, 0)) == (10, 20, 30)  # transparency dropped
+    assert load_image(path, 3).getpixel((0, 0)) == (10, 20, 30)  # transparency dropped
     Image.new("RGB", (1, 1), (255, 0, 0)).save(path)
-    assert load_picture(path, 1).getpixel((0, 0)) == 76  # ITU-R 601: 0.299 of red
+    assert load_image(path, 1).getpixel((0, 0)) == 76  # ITU-R 601: 0.299 of red
     Image.new("LA", (1, 1), (9, 0)).save(path)
-    assert load_picture(path, 3).getpixel((0, 0)) == (9, 9, 9)
+    assert load_image(path, 3).getpixel((0, 0)) == (9, 9, 9)
     Image.new("1", (1, 1), 1).save(path)
-    assert load_picture(path, 1).getpixel((0, 0)) == 255
+    assert load_image(path, 1).getpixel((0, 0)) == 255
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "p.tif")
-    assert load_picture(str(tmp_path / "p.tif"), 3).getpixel((0, 0)) == (255, 0, 0)
+    assert load_image(str(tmp_path / "p.tif"), 3).getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_palette_with_transparency_is_read_without_a_warning(tmp_path):
@@ -61,7 +61,7 @@ def test_palette_with_transparency_is_read_without_a_warning(tmp_path):
     image.save(tmp_path / "p.png", transparency=b"\x00\x80")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert load_picture(str(tmp_path / "p.png"), 3).getpixel((1, 0)) == (7, 8, 9)
+        assert load_image(str(tmp_path / "p.png"), 3).getpixel((1, 0)) == (7, 8, 9)
 
 
 @pytest.mark.parametrize("extension", ["png", "tif"])
@@ -69,7 +69,7 @@ def test_16_bits_are_scaled_to_8(tmp_path, extension):
     path = tmp_path / f"p.{extension}"
     Image.fromarray(np.array([[0, 257, 100 * 257, 65535]], dtype=np.uint16)).save(path)
     for channels in (1, 3):
-        pixels = np.asarray(load_picture(str(path), channels)).reshape(4, channels)
+        pixels = np.asarray(load_image(str(path), channels)).reshape(4, channels)
         assert pixels[:, 0].tolist() == [0, 1, 100, 255]
 
 
@@ -77,7 +77,7 @@ def test_exif_rotation_is_not_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     Image.new("RGB", (16, 8)).save(tmp_path / "p.jpg", exif=exif)
-    assert load_picture(str(tmp_path / "p.jpg"), 3).size == (16, 8)
+    assert load_image(str(tmp_path / "p.jpg"), 3).size == (16, 8)
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
@@ -88,13 +88,13 @@ def bad_files(folder: Path) -> dict[str, Path]:
     names = ["text.jpg", "zero.png", "cut.png", "cut.jpg", "bomb.png", "link.png", "pipe.png", "float.tif",
              "new\nline.png", "missing.png"]
     files = {name: folder / name for name in names}
-    files["text.jpg"].write_text("no picture")
+    files["text.jpg"].write_text("no image")
     files["zero.png"].touch()
     files["new\nline.png"].touch()
     for name, source in (("cut.png", whole), ("cut.jpg", photo)):
         content = source.read_bytes()
         files[name].write_bytes(content[:len(content) // 2])
-    # the header of a 20,000 x 20,000 picture
+    # the header of a 20,000 x 20,000 image
     header = bytearray(whole.read_bytes())
     header[16:24] = (20000).to_bytes(4, "big") * 2
     header[29:33] = crc32(header[12:29]).to_bytes(4, "big")
@@ -105,18 +105,18 @@ def bad_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def test_bad_pictures_are_named_in_one_line(tmp_path):
+def test_bad_images_are_named_in_one_line(tmp_path):
     for name, path in bad_files(tmp_path).items():
-        with pytest.raises(BadPicture) as error:
-            load_picture(str(path), 3)
+        with pytest.raises(BadImage) as error:
+            load_image(str(path), 3)
         message = str(error.value)
         assert " ".join(name.split()) in message and "\n" not in message, message
         assert len(message) > len(str(path)) + 8 and message.count(str(tmp_path)) == 1, message
-    with pytest.raises(BadPicture, match="decompression bomb"):
-        load_picture(str(tmp_path / "bomb.png"), 3)
+    with pytest.raises(BadImage, match="decompression bomb"):
+        load_image(str(tmp_path / "bomb.png"), 3)
 
 
-def test_the_next_readable_picture_stands_in(tmp_path, paint):
+def test_the_next_readable_image_stands_in(tmp_path, paint):
     paths = [str(path) for path in paint("A", 5)]
     Path(paths[4]).write_bytes(b"")
     Path(paths[0]).write_bytes(b"")
@@ -126,17 +126,17 @@ def test_the_next_readable_picture_stands_in(tmp_path, paint):
     assert [line.split(":")[0] for line in bad] == [paths[4], paths[0]]
 
 
-def test_a_long_row_of_bad_pictures_ends_the_search(tmp_path, paint):
+def test_a_long_row_of_bad_images_ends_the_search(tmp_path, paint):
     paths = [str(path) for path in paint("A", 10)]
     for path in paths[:4]:
         Path(path).write_bytes(b"")
     assert Domain(paths, 3).read_or_next(1, [])[1] == paths[4]
-    with pytest.raises(RunError, match="4 pictures in a row"):
+    with pytest.raises(RunError, match="4 images in a row"):
         Domain(paths, 3).read_or_next(0, [])
-    with pytest.raises(RunError, match="1 pictures in a row"):
+    with pytest.raises(RunError, match="1 images in a row"):
         Domain(paths[:1], 3).read_or_next(0, [])
 
 
-@pytest.mark.parametrize(("pictures", "tolerated"), [(1, 3), (399, 3), (400, 4), (1000, 10)])
-def test_one_percent_and_never_fewer_than_three_may_be_bad(pictures, tolerated):
-    assert tolerated_bad(pictures) == tolerated
+@pytest.mark.parametrize(("images", "tolerated"), [(1, 3), (399, 3), (400, 4), (1000, 10)])
+def test_one_percent_and_never_fewer_than_three_may_be_bad(images, tolerated):
+    assert tolerated_bad(images) == tolerated

@@ -1,4 +1,4 @@
-"""Minibatches: the same with any number of workers, whole epochs, resumed epochs, bad pictures."""
+"""Minibatches: the same with any number of workers, whole epochs, resumed epochs, bad images."""
 
 import pytest
 import torch
@@ -84,14 +84,14 @@ def test_a_batch_larger_than_the_data_set(options, folders):
 def test_unlike_sizes_in_one_batch(options, paint, workers):
     paint("testA", 2), paint("testA/large", 1, size=(32, 16))
     opt = options(isTrain=False, phase="test", preprocess="none", batch_size=3, num_threads=workers)
-    with pytest.raises(UsageError, match="^pictures of 16x16 and 32x16 cannot share a minibatch"):
+    with pytest.raises(UsageError, match="^images of 16x16 and 32x16 cannot share a minibatch"):
         list(create_loader(opt))
     opt.batch_size = 1
     assert [batch["A"].shape[-2:] for batch in create_loader(opt)] == [(16, 16), (16, 16), (16, 32)]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_bad_pictures_are_replaced_and_said_once(options, paint, capfd, workers):
+def test_bad_images_are_replaced_and_said_once(options, paint, capfd, workers):
     damaged = [paint("trainA", 10)[3], paint("trainB", 10)[9]]
     for path in damaged:
         path.write_bytes(path.read_bytes()[:-30])
@@ -103,10 +103,10 @@ def test_bad_pictures_are_replaced_and_said_once(options, paint, capfd, workers)
         assert "bad" not in first
     said = capfd.readouterr().err.splitlines()
     assert len(said) == len(loader.bad) == 2
-    assert all(line.startswith(f"bad picture: {path}: ") for line, path in zip(said, damaged, strict=True))
+    assert all(line.startswith(f"bad image: {path}: ") for line, path in zip(said, damaged, strict=True))
 
 
-def test_too_many_bad_pictures_end_a_training_with_the_list(options, paint, capfd):
+def test_too_many_bad_images_end_a_training_with_the_list(options, paint, capfd):
     paths = paint("trainA", 20)
     paint("trainB", 20)
     damaged = paths[::5]
@@ -115,7 +115,7 @@ def test_too_many_bad_pictures_end_a_training_with_the_list(options, paint, capf
     assert len(list(create_loader(options()))) == 20  # three are borne
     damaged[3].write_bytes(b"")
     lines = "".join(f".*{path}: cannot identify" for path in damaged)
-    with pytest.raises(RunError, match=f"^4 of 40 pictures cannot be read{lines}"):
+    with pytest.raises(RunError, match=f"^4 of 40 images cannot be read{lines}"):
         list(create_loader(options(num_threads=1, serial_batches=True)))
 
 
@@ -131,7 +131,7 @@ def test_one_percent_of_a_large_data_set_may_be_bad(options, paint, capfd):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_translation_leaves_bad_pictures_out(options, paint, capfd, workers):
+def test_translation_leaves_bad_images_out(options, paint, capfd, workers):
     paths = paint("testA", 7)
     for number in (1, 4, 5):
         paths[number].write_bytes(b"")
@@ -145,8 +145,8 @@ def test_translation_leaves_bad_pictures_out(options, paint, capfd, workers):
     assert len(loader.bad) == 4 and len(capfd.readouterr().err.splitlines()) == 4
 
 
-def test_translation_without_one_good_picture_fails(options, paint, capfd):
+def test_translation_without_one_good_image_fails(options, paint, capfd):
     for path in paint("testA", 2):
         path.write_bytes(b"")
-    with pytest.raises(RunError, match="none of the 2 pictures"):
+    with pytest.raises(RunError, match="none of the 2 images"):
         list(create_loader(options(isTrain=False, phase="test")))

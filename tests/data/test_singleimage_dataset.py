@@ -1,4 +1,4 @@
-"""Crops of single pictures: their places, zooms and pixels; the whole picture in translation; errors."""
+"""Crops of single images: their places, zooms and pixels; the whole image in translation; errors."""
 
 from argparse import Namespace
 
@@ -12,12 +12,12 @@ from data.singleimage_dataset import draw_crops
 from data.transforms import to_tensor
 from util.errors import UsageError
 
-SIZE = (240, 200)  # of the pictures, width and height
+SIZE = (240, 200)  # of the images, width and height
 
 
 @pytest.fixture
 def settings(options, tmp_path):
-    """Options of a training on two pictures whose red is the column and whose green is the row."""
+    """Options of a training on two images whose red is the column and whose green is the row."""
     columns, rows = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
     for side, blue in (("A", 0), ("B", 255)):
         (tmp_path / f"train{side}").mkdir()
@@ -37,7 +37,7 @@ def build(opt):
 
 
 def places(batch: torch.Tensor) -> torch.Tensor:
-    """Of ramp crops [B, 3, s, s]: x and y of first and last pixel in the picture, [B, 2 (ends), 2 (x, y)]."""
+    """Of ramp crops [B, 3, s, s]: x and y of first and last pixel in the image, [B, 2 (ends), 2 (x, y)]."""
     return torch.stack([batch[:, :2, 0, 0], batch[:, :2, -1, -1]], dim=1).add(1).mul(127.5)
 
 
@@ -51,7 +51,7 @@ def test_a_minibatch_has_one_zoom_a_side_and_no_overlap(settings):
     for batch in batches(settings()):
         for side in "AB":
             ends = places(batch[side])
-            spans = ends[:, 1] - ends[:, 0]  # [B, 2]: of 16 pixels, in pixels of the unzoomed picture
+            spans = ends[:, 1] - ends[:, 0]  # [B, 2]: of 16 pixels, in pixels of the unzoomed image
             assert (spans.amax(0) - spans.amin(0)).max() <= 2.01  # two roundings
             apart = (ends[:, None, 0] - ends[None, :, 0]).abs() >= spans.amin(0)  # [B, B, 2]
             assert (apart.any(-1) | torch.eye(12, dtype=torch.bool)).all()
@@ -76,15 +76,15 @@ def test_mixed_zooms_come_in_one_minibatch_and_are_the_same_crops(settings):
     assert rows(mixed) == rows(ordered)
 
 
-def test_crops_are_pixels_of_the_zoomed_picture(settings, tmp_path):
+def test_crops_are_pixels_of_the_zoomed_image(settings, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels)
-    picture.save(tmp_path / "trainA" / "ramp.png")
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "trainA" / "ramp.png")
     dataset = build(settings())
     for index in range(5):
         zoomed, corners = dataset._crops(1, 0)["A"]
         left, top = corners[index]
-        expected = picture.resize(zoomed, Image.Resampling.BILINEAR).crop((left, top, left + 16, top + 16))
+        expected = image.resize(zoomed, Image.Resampling.BILINEAR).crop((left, top, left + 16, top + 16))
         assert (dataset[index]["A"] - to_tensor(expected)).abs().max() < 1.5 / 127.5  # one level
 
 
@@ -107,7 +107,7 @@ def test_no_cell_twice_until_all_are_used():
     assert len({tuple(c) for c in corners.tolist()}) > 6  # grids of other offsets
 
 
-def test_a_picture_no_larger_than_the_crop_is_never_zoomed():
+def test_a_image_no_larger_than_the_crop_is_never_zoomed():
     assert draw_crops((16, 100), 16, 1, 3.0, np.random.default_rng(0)).zoomed[0] == 16
 
 
@@ -136,7 +136,7 @@ def test_other_words_of_preprocess_work_too(settings):
         assert build(settings(preprocess=words, load_size=32))[0]["A"].shape == (3, 16, 16)
 
 
-def test_translation_reads_the_whole_picture_as_it_is(settings, tmp_path):
+def test_translation_reads_the_whole_image_as_it_is(settings, tmp_path):
     Image.new("RGB", (51, 37)).save(tmp_path / "trainA" / "ramp.png")
     opt = settings(isTrain=False, phase="test", preprocess="none", serial_batches=False)
     dataset = build(opt)
@@ -160,10 +160,10 @@ def refusal(opt) -> str:
     return str(error.value)
 
 
-def test_no_picture_or_several_are_refused(settings, tmp_path, paint):
+def test_no_image_or_several_are_refused(settings, tmp_path, paint):
     paint("trainB", 1)
     message = refusal(settings())
-    assert "trainB" in message and "2 pictures" in message and "unaligned" in message
+    assert "trainB" in message and "2 images" in message and "unaligned" in message
     for file in (tmp_path / "trainB").iterdir():
         file.unlink()
     assert "trainB" in refusal(settings()) and "nothing" in refusal(settings())
@@ -171,12 +171,12 @@ def test_no_picture_or_several_are_refused(settings, tmp_path, paint):
     assert "trainB" in refusal(settings()) and "missing" in refusal(settings())
 
 
-def test_a_broken_picture_is_refused(settings, tmp_path):
-    (tmp_path / "trainA" / "ramp.png").write_bytes(b"no picture")
+def test_a_broken_image_is_refused(settings, tmp_path):
+    (tmp_path / "trainA" / "ramp.png").write_bytes(b"no image")
     assert "ramp.png" in refusal(settings())
 
 
-def test_a_picture_smaller_than_the_crop_is_refused(settings, tmp_path):
+def test_a_image_smaller_than_the_crop_is_refused(settings, tmp_path):
     message = refusal(settings(crop_size=204))
     assert "240x200" in message and "--crop_size 204" in message and "ramp.png" in message
 

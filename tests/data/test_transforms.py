@@ -38,7 +38,7 @@ class Fixed:
 
 
 def numbered(width: int, height: int) -> Image.Image:
-    """A gray picture whose pixel (x, y) has the value 10 y + x."""
+    """A gray image whose pixel (x, y) has the value 10 y + x."""
     return Image.fromarray((10 * np.arange(height)[:, None] + np.arange(width)).astype(np.uint8))
 
 
@@ -61,14 +61,14 @@ def test_trim_leaves_short_sides_whole():
     assert values(trim(numbered(2, 2), 3, Fixed(0, 0))) == [[0, 1], [10, 11]]
 
 
-def test_crop_enlarges_a_small_picture_and_never_pads():
+def test_crop_enlarges_a_small_image_and_never_pads():
     small = Image.new("L", (4, 2), 200)
     result = crop(small, 6, np.random.default_rng(0))
     assert result.size == (6, 6)
     assert np.asarray(result).min() == 200
 
 
-def test_patch_cells_tile_the_picture_from_the_drawn_offset():
+def test_patch_cells_tile_the_image_from_the_drawn_offset():
     # 7 x 5 holds 3 x 2 cells of 2 x 2 and one spare pixel each way
     cells = [values(patch(numbered(7, 5), 2, Fixed(1, 0), cell=cell)) for cell in range(6)]
     assert cells[0] == [[1, 2], [11, 12]]
@@ -147,7 +147,7 @@ def test_every_word_gives_sides_of_the_multiple(word, size):
     assert tensor.shape[0] == 3 and all(side % 4 == 0 and side >= 4 for side in tensor.shape[1:])
 
 
-def test_none_keeps_the_picture_pixel_by_pixel_when_sides_are_not_rounded():
+def test_none_keeps_the_image_pixel_by_pixel_when_sides_are_not_rounded():
     tensor = Transform(("none",), flip=False, multiple=1)(numbered(7, 5), Geometry(24, 16), Fixed())
     torch.testing.assert_close(tensor[0, 2], torch.arange(20, 27) / 127.5 - 1)
 

@@ -1,4 +1,4 @@
-"""Which pictures an item of the unaligned and single data sets is made of, and what is refused."""
+"""Which images an item of the unaligned and single data sets is made of, and what is refused."""
 
 import pickle
 from pathlib import Path
@@ -17,9 +17,9 @@ def build(opt):
     return find_dataset(opt.dataset_mode)(opt)
 
 
-def number(picture: torch.Tensor) -> int:
-    """The number that `paint` gave the picture, from its red pixels."""
-    return round((picture[0, 0, 0].item() + 1) * 127.5)
+def number(image: torch.Tensor) -> int:
+    """The number that `paint` gave the image, from its red pixels."""
+    return round((image[0, 0, 0].item() + 1) * 127.5)
 
 
 def same(first: dict, second: dict) -> bool:
@@ -73,14 +73,14 @@ def test_an_item_is_a_function_of_seed_epoch_and_index(options, tmp_path):
     assert not same(item, build(options(seed=5))[Position(2, 3, 0)])
 
 
-def test_past_n_epochs_the_whole_picture_is_resized(options, tmp_path):
+def test_past_n_epochs_the_whole_image_is_resized(options, tmp_path):
     noisy_pairs(tmp_path)
     dataset = build(options(n_epochs=3, no_flip=True, serial_batches=True))
     early = [dataset[Position(epoch, 0, 0)]["A"] for epoch in (1, 2, 3)]
     late = [dataset[Position(epoch, 0, 0)]["A"] for epoch in (4, 5, 6)]
     assert not (torch.equal(early[0], early[1]) and torch.equal(early[1], early[2]))  # crops of 8 from 12
     whole = build(options(load_size=8, no_flip=True, serial_batches=True))[0]["A"]
-    assert all(torch.equal(picture, whole) for picture in late)
+    assert all(torch.equal(image, whole) for image in late)
 
 
 @pytest.mark.parametrize(("direction", "channels"), [("AtoB", (1, 3)), ("BtoA", (3, 1))])
@@ -110,9 +110,9 @@ class TestTranslation:
         noisy_pairs(tmp_path)
         dataset = build(options(isTrain=False, load_size=8))
         epochs = [dataset[Position(epoch, 0, 0)]["A"] for epoch in range(1, 12)]
-        assert all(torch.equal(picture, epochs[0]) for picture in epochs)
+        assert all(torch.equal(image, epochs[0]) for image in epochs)
 
-    def test_pictures_of_the_same_name_go_together(self, options, paint):
+    def test_images_of_the_same_name_go_together(self, options, paint):
         paint("testA", 5)[0].unlink()
         paint("testB", 6)
         dataset = build(options(isTrain=False, phase="test", max_dataset_size=2))
@@ -134,14 +134,14 @@ class TestTranslation:
         dataset = build(options(isTrain=False, phase="test"))
         assert len(dataset) == 2 and "/valA/" in dataset[0]["A_paths"] and "/valB/" in dataset[0]["B_paths"]
 
-    def test_the_training_pictures_can_be_translated(self, options, paint):
+    def test_the_training_images_can_be_translated(self, options, paint):
         paint("trainA", 4), paint("trainB", 2)
         dataset = build(options(isTrain=False, phase="train"))
         assert [number(item["A"]) for item in dataset] == [0, 1, 2, 3]
 
     @pytest.mark.parametrize("mode", ["unaligned", "single"])
     @pytest.mark.parametrize(("direction", "side"), [("AtoB", "A"), ("BtoA", "B")])
-    def test_a_bare_folder_and_a_picture_are_the_input(self, options, paint, tmp_path, mode, direction, side):
+    def test_a_bare_folder_and_a_image_are_the_input(self, options, paint, tmp_path, mode, direction, side):
         paint("some", 2), paint("some/below", 1)
         opt = options(isTrain=False, phase="test", direction=direction, dataset_mode=mode,
                       dataroot=str(tmp_path / "some"))
@@ -150,16 +150,16 @@ class TestTranslation:
         names = [dataset.relative_name(side, item[f"{side}_paths"]) for item in dataset]
         assert names == ["000", "001", "below/000"]
         opt.dataroot = str(tmp_path / "some" / "001.png")
-        picture = build(opt)
-        assert len(picture) == 1 and number(picture[0][side]) == 1
-        assert picture.relative_name(side, picture[0][f"{side}_paths"]) == "001"
+        image = build(opt)
+        assert len(image) == 1 and number(image[0][side]) == 1
+        assert image.relative_name(side, image[0][f"{side}_paths"]) == "001"
 
     def test_b_is_the_input_with_direction_b_to_a(self, options, paint):
         paint("testA", 5), paint("testB", 2)
         dataset = build(options(isTrain=False, phase="test", direction="BtoA"))
         assert [(number(item["A"]), number(item["B"])) for item in dataset] == [(0, 0), (1, 1)]
 
-    def test_a_bad_picture_is_absent_and_named(self, options, paint):
+    def test_a_bad_image_is_absent_and_named(self, options, paint):
         bad = paint("testA", 3)[1]
         bad.write_bytes(b"")
         paint("testB", 3)[2].write_bytes(b"")
@@ -193,7 +193,7 @@ class TestErrors:
         paint("trainA", 1)
         assert str(tmp_path / "trainB") in self.refused(options())
 
-    def test_folder_without_pictures(self, options, paint, tmp_path):
+    def test_folder_without_images(self, options, paint, tmp_path):
         paint("trainB", 1)
         (tmp_path / "trainA").mkdir()
         assert "holds nothing" in self.refused(options())
@@ -201,7 +201,7 @@ class TestErrors:
         message = self.refused(options())
         assert "holds notes.txt" in message and ".jpg" in message
 
-    def test_a_picture_as_dataroot_in_training(self, options, paint):
+    def test_a_image_as_dataroot_in_training(self, options, paint):
         assert "no folder" in self.refused(options(dataroot=str(paint("trainA", 1)[0])))
 
     @pytest.mark.parametrize(("direction", "flag"), [("AtoB", "--input_nc"), ("BtoA", "--output_nc")])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from datasets import download as module
 from datasets.download import Source, check_url, download
-from util import download as module
 from util.errors import RunError, UsageError
 
 CONTENT = bytes(range(256)) * 10_000     # 2.56 MB

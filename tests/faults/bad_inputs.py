@@ -14,7 +14,7 @@ import torch
 class Bad(NamedTuple):
     """Arguments behind those of a small training (or translation) that works, and what the one line holds.
 
-    "@" in an argument stands for the test's own folder, "@/pictures" in it for pictures that are right.
+    "@" in an argument stands for the test's own folder, "@/images" in it for images that are right.
     prepare: called with the test's folder, whose checkpoints/run holds a training that is over.
     """
 
@@ -132,7 +132,7 @@ TRAINING = {
     # folders
     "no data": Bad("--dataroot @/nowhere", "nowhere', which does not exist"),
     "data without sides": Bad("--dataroot @", "trainA' is missing"),
-    "empty side": Bad("--dataroot @/data", "trainA' should hold side A's pictures",
+    "empty side": Bad("--dataroot @/data", "trainA' should hold side A's images",
                       both(folder("data/trainA"), folder("data/trainB"))),
     "side of texts": Bad("--dataroot @/data", "but holds notes.txt",
                          both(write("data/trainA/notes.txt", "a"), write("data/trainB/notes.txt", "b"))),
@@ -185,9 +185,9 @@ TRANSLATION = {
     "state for weights": Bad("", "holds no network's weights", copy(STATE, NET_G)),
     "other width": Bad("--ngf 8", "look at --netG, --ngf"),
     "no data": Bad("--dataroot @/nowhere", "nowhere', which does not exist"),
-    "empty data": Bad("--dataroot @/data", "should hold side A's pictures", folder("data")),
-    "data is a text": Bad("--dataroot @/data.txt", "data.txt", write("data.txt", "no picture"), code=1),
+    "empty data": Bad("--dataroot @/data", "should hold side A's images", folder("data")),
+    "data is a text": Bad("--dataroot @/data.txt", "data.txt", write("data.txt", "no image"), code=1),
     "results is a file": Bad("--results_dir @/taken", "taken", write("taken", ""), code=1),
-    "no pictures wanted": Bad("--num_test 0", "--num_test is 0"),
+    "no images wanted": Bad("--num_test 0", "--num_test is 0"),
     "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
 }

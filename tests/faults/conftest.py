@@ -1,4 +1,4 @@
-"""Pictures, a training that nothing disturbed, and the table at the end."""
+"""Images, a training that nothing disturbed, and the table at the end."""
 
 from pathlib import Path
 
@@ -22,15 +22,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six and five pictures of noise, 40 pixels a side, and three to translate."""
-    return paint(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six and five images of noise, 40 pixels a side, and three to translate."""
+    return paint(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture
-def own_pictures(tmp_path: Path) -> Path:
+def own_images(tmp_path: Path) -> Path:
     """The same, for a test that spoils them."""
-    return paint(tmp_path / "pictures")
+    return paint(tmp_path / "images")
 
 
 def paint(root: Path) -> Path:
@@ -44,8 +44,8 @@ def paint(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Training:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Training:
     """A small CUT, four epochs of six steps, that ran through."""
-    training = Training(tmp_path_factory.mktemp("undisturbed"), pictures, SHORT)
+    training = Training(tmp_path_factory.mktemp("undisturbed"), images, SHORT)
     assert training.run().end() == 0
     return training

@@ -18,7 +18,7 @@ import traps
 ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = ("data.single_dataset", "data.singleimage_dataset", "data.unaligned_dataset", "models.cut_model",
              "models.sincut_model", "options.test_options", "options.train_options", "util.loggers.gallery",
-             "util.loggers.results", "util.loggers.run_log", "torch._dynamo")    # the last is imported by the first optimizer
+             "util.loggers.results", "util.loggers.run_log", "torch._dynamo")    # of the first optimizer
 
 
 def serve() -> None:

@@ -16,8 +16,8 @@ ONCE = [*CUT, "--n_epochs", "1", "--n_epochs_decay", "0", "--num_threads", "0",
 
 
 @pytest.fixture(scope="module")
-def over(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Training:
-    training = Training(tmp_path_factory.mktemp("over"), pictures, ONCE)
+def over(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Training:
+    training = Training(tmp_path_factory.mktemp("over"), images, ONCE)
     assert training.run().end() == 0
     return training
 
@@ -26,15 +26,15 @@ def over(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Training:
     *(pytest.param("train.py", bad, id=f"train.py {name}") for name, bad in TRAINING.items()),
     *(pytest.param("test.py", bad, id=f"test.py {name}") for name, bad in TRANSLATION.items())])
 def test_one_line_and_nothing_half_written(
-        script: str, bad: Bad, over: Training, pictures: Path, tmp_path: Path,
+        script: str, bad: Bad, over: Training, images: Path, tmp_path: Path,
         tmp_path_factory: pytest.TempPathFactory) -> None:
     shutil.copytree(over.folder, tmp_path / RUN)
-    (tmp_path / "pictures").symlink_to(pictures)
+    (tmp_path / "images").symlink_to(images)
     bad.prepare(tmp_path)
     before = contents(tmp_path)
     base = [*ONCE, "--name", "new"] if script == "train.py" and "--continue_train" not in bad.arguments else [
         "--name", "run", "--gpu_ids", "-1"]
-    base += ["--dataroot", str(pictures), "--checkpoints_dir", str(tmp_path / "checkpoints")]
+    base += ["--dataroot", str(images), "--checkpoints_dir", str(tmp_path / "checkpoints")]
     if script == "test.py":
         base += ["--results_dir", str(tmp_path / "results"), "--num_threads", "0"]
     typed = [argument.replace("@", str(tmp_path)) for argument in bad.arguments.split()]
@@ -43,7 +43,7 @@ def test_one_line_and_nothing_half_written(
         assert program.end() == bad.code, program.err
         lines = program.err.splitlines()
         assert lines[-1].startswith(f"{script}: error: ") and bad.says in lines[-1]
-        assert all(line.startswith("bad picture: ") for line in lines[:-1])
+        assert all(line.startswith("bad image: ") for line in lines[:-1])
         assert not (tmp_path / "intruded").exists()
         if bad.code == 2:
             assert contents(tmp_path) == before

@@ -41,8 +41,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 # ---- full
 
-def test_no_room_from_the_start(pictures: Path, tmp_path: Path) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_no_room_from_the_start(images: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, images, SHORT)
     with tally("disk full from the start"):
         program = training.run(trap=("limit_file_size", 100_000))
         assert program.end() == 1
@@ -52,8 +52,8 @@ def test_no_room_from_the_start(pictures: Path, tmp_path: Path) -> None:
         assert training.rows() == 24
 
 
-def test_no_room_for_a_while(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_no_room_for_a_while(images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, SHORT)
     with tally("disk full for a while"):
         program = training.start_saved()
         limit_files(program, 100_000)
@@ -64,8 +64,8 @@ def test_no_room_for_a_while(pictures: Path, tmp_path: Path, undisturbed: Traini
         assert_equal(training, undisturbed)
 
 
-def test_no_room_when_it_is_told_to_end(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_no_room_when_it_is_told_to_end(images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, SHORT)
     with tally("disk full at SIGTERM"):
         program = training.start_saved()
         limit_files(program, 100_000)
@@ -75,12 +75,12 @@ def test_no_room_when_it_is_told_to_end(pictures: Path, tmp_path: Path, undistur
         assert_equal(training, undisturbed)
 
 
-def test_file_system_fills_up(pictures: Path, small_disk: Path, undisturbed: Training) -> None:
-    """Nothing at all can be written, not a line nor a picture; then there is room again.
+def test_file_system_fills_up(images: Path, small_disk: Path, undisturbed: Training) -> None:
+    """Nothing at all can be written, not a line nor an image; then there is room again.
 
-    Lines and checkpoints wait; an epoch whose pictures found no room is named.
+    Lines and checkpoints wait; an epoch whose images found no room is named.
     """
-    training = Training(small_disk, pictures, SHORT)
+    training = Training(small_disk, images, SHORT)
     with tally("file system full for a while"):
         program = training.start_saved()
         filler = small_disk / "filler"
@@ -90,20 +90,20 @@ def test_file_system_fills_up(pictures: Path, small_disk: Path, undisturbed: Tra
         assert program.until(lambda: "is not saved" in program.out or "cannot be written" in program.out)
         filler.unlink()
         assert program.end() == 0, program.err
-        lost = re.findall(r"pictures of epoch (\d+) are not in the gallery: No space", program.out)
+        lost = re.findall(r"images of epoch (\d+) are not in the gallery: No space", program.out)
         assert_equal(training, undisturbed, but=tuple(f"epoch00{epoch}_" for epoch in lost))
 
 
-def test_room_is_told_at_the_start(pictures: Path, small_disk: Path) -> None:
-    training = Training(small_disk, pictures, [*SHORT, "--n_epochs", "1000"])
+def test_room_is_told_at_the_start(images: Path, small_disk: Path) -> None:
+    training = Training(small_disk, images, [*SHORT, "--n_epochs", "1000"])
     program = training.start()
     assert program.until(lambda: "are free" in program.out)
     assert "warning: that is too little room" in program.out
     program.kill()
 
 
-def test_keep_last_bounds_the_numbered_checkpoints(pictures: Path, tmp_path: Path) -> None:
-    training = Training(tmp_path, pictures, [*SHORT, "--save_epoch_freq", "1", "--keep_last", "2",
+def test_keep_last_bounds_the_numbered_checkpoints(images: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, images, [*SHORT, "--save_epoch_freq", "1", "--keep_last", "2",
                                              "--save_by_iter", "--save_latest_freq", "7"])
     assert training.run().end() == 0
     labels = {path.name.split("_net_")[0] for path in training.folder.glob("*_net_*.pth")}
@@ -114,8 +114,8 @@ def test_keep_last_bounds_the_numbered_checkpoints(pictures: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("damage", ["one bit", "cut off", "empty", "zeros", "missing"])
 def test_damaged_state_is_noticed_and_the_one_before_used(
-        damage: str, tmp_path: Path, pictures: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+        damage: str, tmp_path: Path, images: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, SHORT)
     shutil.copytree(undisturbed.folder, training.folder)
     path = training.folder / "latest_state.pth"
     content = bytearray(path.read_bytes())
@@ -135,8 +135,8 @@ def test_damaged_state_is_noticed_and_the_one_before_used(
         assert_equal(training, undisturbed)
 
 
-def test_both_states_damaged(tmp_path: Path, pictures: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_both_states_damaged(tmp_path: Path, images: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, SHORT)
     shutil.copytree(undisturbed.folder, training.folder)
     for label in ("latest", "previous"):
         os.truncate(training.folder / f"{label}_state.pth", 5000)
@@ -147,17 +147,17 @@ def test_both_states_damaged(tmp_path: Path, pictures: Path, undisturbed: Traini
 
 # ---- read-only, gone
 
-def test_read_only_folder(tmp_path: Path, pictures: Path, small_disk: Path) -> None:
+def test_read_only_folder(tmp_path: Path, images: Path, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    training = Training(small_disk, pictures, SHORT)
+    training = Training(small_disk, images, SHORT)
     training.log_folder = tmp_path
     program = training.run()
     assert program.end() == 2 and "Read-only file system" in program.err
     assert "--checkpoints_dir" in program.err
 
 
-def test_folder_taken_away_during_the_training(tmp_path: Path, pictures: Path) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_folder_taken_away_during_the_training(tmp_path: Path, images: Path) -> None:
+    training = Training(tmp_path, images, SHORT)
     with tally("checkpoints folder taken away"):
         program = training.start_saved()
         training.folder.rename(tmp_path / "elsewhere")

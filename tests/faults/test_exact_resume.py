@@ -31,19 +31,19 @@ def whole() -> dict[str, Training]:
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One picture a side."""
+    """One image a side."""
     root = tmp_path_factory.mktemp("single")
     for number, side in enumerate(("trainA", "trainB")):
         (root / side).mkdir()
         pixels = np.random.default_rng(number).integers(0, 256, (60, 50, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / side / "picture.png")
+        Image.fromarray(pixels).save(root / side / "image.png")
     return root
 
 
 @pytest.fixture(scope="module")
-def with_test_split(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
-    root = tmp_path_factory.mktemp("split") / "pictures"
-    shutil.copytree(pictures, root)
+def with_test_split(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    root = tmp_path_factory.mktemp("split") / "images"
+    shutil.copytree(images, root)
     (root / "testB").symlink_to("trainB")
     return root
 
@@ -51,9 +51,9 @@ def with_test_split(tmp_path_factory: pytest.TempPathFactory, pictures: Path) ->
 @pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("model", MODELS)
 def test_resumed_run_equals_the_undisturbed_one(
-        model: str, workers: str, whole: dict[str, Training], pictures: Path, single: Path,
+        model: str, workers: str, whole: dict[str, Training], images: Path, single: Path,
         with_test_split: Path, tmp_path: Path) -> None:
-    data = {"SinCUT": single, "CUT, evaluated, with plateau": with_test_split}.get(model, pictures)
+    data = {"SinCUT": single, "CUT, evaluated, with plateau": with_test_split}.get(model, images)
     if model not in whole:
         whole[model] = Training(tmp_path / "whole", data, [*MODELS[model], "--num_threads", "0"])
         assert whole[model].run().end() == 0

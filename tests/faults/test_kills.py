@@ -12,13 +12,13 @@ from tests.faults.trainings import CUT, SHORT, Training, assert_equal
 SAVE_CALLS = 13     # state: flush, two renamings, flush of the folder; G, F and D: flush, renaming, flush
 
 
-def test_killed_at_random_moments(pictures: Path, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+def test_killed_at_random_moments(images: Path, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     kills = pytestconfig.getoption("--kills", 20)
     epochs = ["--n_epochs", str(kills), "--n_epochs_decay", "4", "--save_latest_freq", "2",
               "--save_epoch_freq", "10", "--num_threads", "0"]
-    whole = Training(tmp_path / "whole", pictures, [*CUT, *epochs])
+    whole = Training(tmp_path / "whole", images, [*CUT, *epochs])
     assert whole.run().end() == 0
-    training, moments = Training(tmp_path / "killed", pictures, [*CUT, *epochs]), random.Random(5)
+    training, moments = Training(tmp_path / "killed", images, [*CUT, *epochs]), random.Random(5)
     with tally("kill -9 at a random moment", kills):
         for _ in range(kills):
             program = training.start(resume=training.has_state)
@@ -31,8 +31,8 @@ def test_killed_at_random_moments(pictures: Path, tmp_path: Path, pytestconfig: 
         assert_equal(training, whole)
 
 
-def test_killed_at_every_step_of_a_save(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_killed_at_every_step_of_a_save(images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, SHORT)
     program = training.start_saved()
     program.kill()
     with tally("kill -9 within a save", SAVE_CALLS):
@@ -43,8 +43,8 @@ def test_killed_at_every_step_of_a_save(pictures: Path, tmp_path: Path, undistur
 
 
 def test_killed_in_the_middle_of_writing_a_file(
-        pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+        images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, SHORT)
     program = training.start_saved()
     program.kill()
     state = (training.folder / "latest_state.pth").stat().st_size

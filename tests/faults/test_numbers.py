@@ -18,8 +18,8 @@ def finite(training: Training) -> bool:
 
 
 def test_nan_stops_with_the_last_good_state_kept(
-        pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, [*SHORT, "--print_freq", "5"])
+        images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, [*SHORT, "--print_freq", "5"])
     with tally("a loss is NaN: stopped, the last good state kept"):
         program = training.run(trap=("break_a_step", 12))       # printed, so looked at, after step 15
         assert program.end() == 1
@@ -36,8 +36,8 @@ def assert_same_end(one: Training, other: Training) -> None:
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_nan_is_skipped(pictures: Path, tmp_path: Path) -> None:
-    training = Training(tmp_path, pictures, [*SHORT, "--on_nan", "skip"])
+def test_nan_is_skipped(images: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, images, [*SHORT, "--on_nan", "skip"])
     with tally("a loss is NaN: that update skipped"):
         program = training.run(trap=("break_a_step", 12))
         assert program.end() == 0, program.err
@@ -47,18 +47,18 @@ def test_nan_is_skipped(pictures: Path, tmp_path: Path) -> None:
         assert finite(training)
 
 
-def test_exploding_run_is_never_saved(pictures: Path, tmp_path: Path) -> None:
-    training = Training(tmp_path, pictures, [*SHORT, "--lr", "1e36", "--print_freq", "100"])
+def test_exploding_run_is_never_saved(images: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, images, [*SHORT, "--lr", "1e36", "--print_freq", "100"])
     with tally("weights overflow: stopped, nothing broken saved"):
         program = training.run()
         assert program.end() == 1 and len(program.err.splitlines()) == 1
         assert "--lr" in program.err and finite(training)
 
 
-def test_skipping_gives_up_when_no_step_is_sound(pictures: Path, tmp_path: Path) -> None:
+def test_skipping_gives_up_when_no_step_is_sound(images: Path, tmp_path: Path) -> None:
     flags = [*SHORT, "--on_nan", "skip", "--n_epochs", "30", "--init_gain", "1e38"]
     with tally("every loss is NaN: skipping gives up"):
-        program = Training(tmp_path, pictures, flags).run()
+        program = Training(tmp_path, images, flags).run()
         assert program.end() == 1 and "without exception" in program.err
 
 
@@ -111,10 +111,10 @@ def test_collapse_is_warned_of_once(capsys: pytest.CaptureFixture) -> None:
     assert look(1.9, 2 * COLLAPSE_IMAGES) == ""
 
 
-def test_out_of_memory_is_one_line(pictures: Path, tmp_path: Path) -> None:
+def test_out_of_memory_is_one_line(images: Path, tmp_path: Path) -> None:
     flags = [*SHORT, "--crop_size", "512", "--load_size", "512", "--ngf", "64", "--batch_size", "4"]
     with tally("out of memory: one line with the remedies"):
-        program = Training(tmp_path, pictures, flags).run(trap=("limit_memory", 600_000_000))
+        program = Training(tmp_path, images, flags).run(trap=("limit_memory", 600_000_000))
         assert program.end() == 1
         line, = program.err.splitlines()
         assert "out of memory on cpu with --crop_size 512" in line and "--batch_size 4" in line

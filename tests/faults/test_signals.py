@@ -15,8 +15,8 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SI
 
 
 @pytest.mark.parametrize("number", CODES)
-def test_saves_within_seconds_and_ends(number: signal.Signals, pictures: Path, tmp_path: Path) -> None:
-    training = Training(tmp_path, pictures, [*SHORT, "--save_latest_freq", "1000"])
+def test_saves_within_seconds_and_ends(number: signal.Signals, images: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, images, [*SHORT, "--save_latest_freq", "1000"])
     with tally(f"{number.name}: saves, exit code {CODES[number]}"):
         program = training.start()
         assert program.until(lambda: training.stepped(program, 2))
@@ -28,8 +28,8 @@ def test_saves_within_seconds_and_ends(number: signal.Signals, pictures: Path, t
         assert training.kept()["total_images"] == training.rows() < 6
 
 
-def test_scheduler_signals_workers_too(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, [*SHORT, "--num_threads", "2"])
+def test_scheduler_signals_workers_too(images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, [*SHORT, "--num_threads", "2"])
     with tally("SIGTERM to the workers as well"):
         program = training.start()
         assert program.until(lambda: training.stepped(program, 8))
@@ -39,8 +39,8 @@ def test_scheduler_signals_workers_too(pictures: Path, tmp_path: Path, undisturb
         assert_equal(training, undisturbed)
 
 
-def test_second_ctrl_c_ends_at_once(pictures: Path, tmp_path: Path) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_second_ctrl_c_ends_at_once(images: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, images, SHORT)
     with tally("second Ctrl-C: ends at once"):
         program = training.start(trap=("wait_in_step", 3))
         assert program.until(lambda: training.stepped(program, 2))
@@ -58,9 +58,9 @@ def is_caught(program: Program, number: int) -> bool:
     return bool(mask >> (number - 1) & 1)
 
 
-def test_terminal_that_goes_away(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
+def test_terminal_that_goes_away(images: Path, tmp_path: Path, undisturbed: Training) -> None:
     """As when the other end of `train.py | tee log` is killed: nobody reads, the training goes on."""
-    training = Training(tmp_path, pictures, SHORT)
+    training = Training(tmp_path, images, SHORT)
     with tally("nobody reads what it prints"):
         assert training.run(trap=("print_into_a_closed_pipe",)).end() == 0
         assert_equal(training, undisturbed)

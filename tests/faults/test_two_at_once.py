@@ -10,8 +10,8 @@ from tests.faults.table import tally
 from tests.faults.trainings import SHORT, Training, assert_equal
 
 
-def test_second_training_is_refused(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_second_training_is_refused(images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, SHORT)
     with tally("second training of a name: refused"):
         first = training.start()
         assert first.until(lambda: training.stepped(first))
@@ -23,9 +23,9 @@ def test_second_training_is_refused(pictures: Path, tmp_path: Path, undisturbed:
         assert_equal(training, undisturbed)
 
 
-def test_forced_training_takes_the_place(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
+def test_forced_training_takes_the_place(images: Path, tmp_path: Path, undisturbed: Training) -> None:
     """The first one ends before it would write over the second one's state."""
-    training = Training(tmp_path, pictures, [*SHORT, "--save_latest_freq", "1000"])
+    training = Training(tmp_path, images, [*SHORT, "--save_latest_freq", "1000"])
     with tally("second training of a name, forced: the first ends"):
         first = training.start(trap=("wait_in_step", 3, True))
         assert first.until(lambda: training.stepped(first, 2))
@@ -37,8 +37,8 @@ def test_forced_training_takes_the_place(pictures: Path, tmp_path: Path, undistu
 
 
 def test_lock_of_a_killed_training_is_no_hindrance(
-        pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    training = Training(tmp_path, pictures, [*SHORT, "--num_threads", "2"])
+        images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    training = Training(tmp_path, images, [*SHORT, "--num_threads", "2"])
     with tally("lock left by kill -9"):
         first = training.start_saved()
         first.kill()                                # its workers live on for a while
@@ -47,8 +47,8 @@ def test_lock_of_a_killed_training_is_no_hindrance(
         assert_equal(training, undisturbed)
 
 
-def test_lock_of_another_machine(pictures: Path, tmp_path: Path) -> None:
-    training = Training(tmp_path, pictures, SHORT)
+def test_lock_of_another_machine(images: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, images, SHORT)
     training.folder.mkdir(parents=True)
     lock = training.folder / "lock.json"
     with tally("lock of another machine: minded while it is touched", 2):
@@ -60,19 +60,19 @@ def test_lock_of_another_machine(pictures: Path, tmp_path: Path) -> None:
         assert training.run().end() == 0
 
 
-def test_fresh_start_keeps_the_earlier_run(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
+def test_fresh_start_keeps_the_earlier_run(images: Path, tmp_path: Path, undisturbed: Training) -> None:
     """--continue_train forgotten: what the earlier run had reached is not lost."""
-    training = Training(tmp_path, pictures, SHORT)
+    training = Training(tmp_path, images, SHORT)
     with tally("--continue_train forgotten"):
         training.stop_after(15)
-        images = training.kept()["total_images"]
+        done = training.kept()["total_images"]
         second = training.start("--seed", "4")
         assert second.until(lambda: training.has_state and training.kept()["total_images"] == 4)
         second.signal(signal.SIGTERM)
         assert second.end() == 143 and "--continue_train --epoch earlier" in second.out
         third = training.run("--epoch", "earlier", "--seed", "3", resume=True)
         assert third.end() == 0
-        assert f"goes on at epoch {images // 6 + 1}, image {images % 6 + 1} of it" in third.out
+        assert f"goes on at epoch {done // 6 + 1}, image {done % 6 + 1} of it" in third.out
         for name in "GFD":
             path = f"latest_net_{name}.pth"
             assert (training.folder / path).read_bytes() == (undisturbed.folder / path).read_bytes()

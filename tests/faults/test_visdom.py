@@ -43,29 +43,29 @@ def server(answers: int) -> Iterator[int]:
     running.server_close()
 
 
-def train(folder: Path, pictures: Path, port: int) -> Training:
+def train(folder: Path, images: Path, port: int) -> Training:
     flags = ["--display_id", "1", "--display_server", "http://127.0.0.1", "--display_port", str(port)]
-    training = Training(folder, pictures, [*SHORT, *flags, "--display_freq", "1"])
+    training = Training(folder, images, [*SHORT, *flags, "--display_freq", "1"])
     program = training.run()
     assert program.end() == 0, program.err
     return training
 
 
-def test_server_that_hangs(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
+def test_server_that_hangs(images: Path, tmp_path: Path, undisturbed: Training) -> None:
     with tally("visdom hangs in the middle"), server(answers=8) as port:
-        assert_equal(train(tmp_path, pictures, port), undisturbed)
+        assert_equal(train(tmp_path, images, port), undisturbed)
 
 
-def test_server_that_never_answers(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
+def test_server_that_never_answers(images: Path, tmp_path: Path, undisturbed: Training) -> None:
     with tally("visdom never answers"), socket.create_server(("127.0.0.1", 0)) as silent:
-        assert_equal(train(tmp_path, pictures, silent.getsockname()[1]), undisturbed)
+        assert_equal(train(tmp_path, images, silent.getsockname()[1]), undisturbed)
 
 
-def test_server_that_dies(pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
+def test_server_that_dies(images: Path, tmp_path: Path, undisturbed: Training) -> None:
     flags = ["--display_id", "1", "--display_server", "http://127.0.0.1", "--display_freq", "1"]
     with tally("visdom dies in the middle"):
         with server(answers=10**6) as port:
-            training = Training(tmp_path, pictures, [*SHORT, *flags, "--display_port", str(port)])
+            training = Training(tmp_path, images, [*SHORT, *flags, "--display_port", str(port)])
             program = training.start()
             assert program.until(lambda: training.stepped(program, 5))
         assert program.end() == 0, program.err

@@ -80,7 +80,7 @@ class Training:
 def assert_equal(one: Training, other: Training, but: tuple[str, ...] = ()) -> None:
     """Bit for bit: weights, optimizers, random states, counters, losses, gallery; and no rubbish is left.
 
-    but: how the names of pictures begin that need not be equal.
+    but: how the names of images begin that need not be equal.
     """
     first, second = (_content(training.folder) for training in (one, other))
     differ = {name for name in first.keys() ^ second.keys() if not name.startswith(but)}

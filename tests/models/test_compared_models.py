@@ -1,4 +1,4 @@
-"""The models to compare with, and CUT's external negatives, trained by train.py on pictures, and resumed."""
+"""The models to compare with, and CUT's external negatives, trained by train.py on images, and resumed."""
 
 import os
 import runpy
@@ -10,7 +10,7 @@ import torch
 
 from tests import adversarial
 from tests.adversarial import SMALL, batch_of
-from tests.exported import write_pictures
+from tests.exported import write_images
 
 ROOT = Path(__file__).parents[2]
 MODELS = {"cycle_gan": "--model cycle_gan --pool_size 2", "gcgan": "--model gcgan --pool_size 2",
@@ -25,9 +25,9 @@ NETWORKS = {"cycle_gan": "G_A G_B D_A D_B", "gcgan": "G D D_gc", "gcgan, two gen
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    """Run train.py or test.py with these flags on the pictures in tmp_path."""
+    """Run train.py or test.py with these flags on the images in tmp_path."""
     for folder in ("trainA", "trainB", "testA", "testB"):
-        write_pictures(tmp_path / folder, 3, seed=len(folder) + ord(folder[-1]), size=(20, 18))
+        write_images(tmp_path / folder, 3, seed=len(folder) + ord(folder[-1]), size=(20, 18))
 
     def call(program: str, *flags: str) -> None:
         monkeypatch.setattr(sys, "argv", [program, "--dataroot", str(tmp_path), "--checkpoints_dir",

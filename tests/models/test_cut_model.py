@@ -52,9 +52,9 @@ def float64():
 @pytest.mark.parametrize(("case", "apart"), [(case, apart) for case in CASES for apart in (False, True)
                                              if not apart or "FastCUT" not in case])
 def test_steps_are_those_of_the_reference(case, apart, float64, monkeypatch):
-    """Measured losses of 20 steps, the weights after them and the last picture; of other cases 3 steps.
+    """Measured losses of 20 steps, the weights after them and the last image; of other cases 3 steps.
 
-    apart: with the identity loss differentiated first, as on a CPU for large pictures.
+    apart: with the identity loss differentiated first, as on a CPU for large images.
     """
     monkeypatch.setattr(cut_model, "APART_FROM", 0 if apart else 10**9)
     golden = GOLDEN[case]["float64"]
@@ -248,7 +248,7 @@ def test_all_negatives_make_the_task_harder():
 
 # ---- FastCUT
 
-def test_fastcut_has_one_nce_loss_and_no_identity_picture():
+def test_fastcut_has_one_nce_loss_and_no_identity_image():
     model = build("--CUT_mode", "FastCUT")
     losses = model.train_step(batch_of())
     assert list(losses) == ["G_GAN", "D_real", "D_fake", "G", "NCE"]
@@ -262,7 +262,7 @@ def test_half_of_the_steps_are_mirrored():
     assert abs(drawn - 500) < 5 * 15.8      # standard deviation sqrt(1000) / 2
 
 
-def test_a_mirrored_step_translates_the_mirrored_picture():
+def test_a_mirrored_step_translates_the_mirrored_image():
     model = build("--CUT_mode", "FastCUT")
     G = nets_of(model)["G"]
     model.draw_mirrored = lambda: True
@@ -307,7 +307,7 @@ def test_wgangp_shows_its_penalty():
     assert list(losses) == ["G_GAN", "D_real", "D_fake", "D_penalty", "G", "NCE", "NCE_Y"]
 
 
-def test_pictures_of_unlike_sizes_train():
+def test_images_of_unlike_sizes_train():
     model = build()
     losses = model.train_step({"A": picture(2, 3, 16, 16).float(), "B": picture(2, 3, 24, 20, 1).float()})
     assert all(torch.isfinite(loss) for loss in losses.values())
@@ -368,11 +368,11 @@ def test_a_model_for_translation_is_G_alone():
 @pytest.mark.parametrize("direction, source", [("AtoB", "A"), ("BtoA", "B")])
 def test_translations(direction, source):
     model, batch = build("--direction", direction, train=False), batch_of(2)
-    pictures = model.translations(batch)
-    assert list(pictures) == ["real_A", "fake_B", "real_B"]
-    assert torch.equal(pictures["real_A"], batch[source])
-    assert torch.allclose(pictures["fake_B"], model.networks["G"](batch[source]), atol=1e-6)
-    assert not pictures["fake_B"].requires_grad
+    images = model.translations(batch)
+    assert list(images) == ["real_A", "fake_B", "real_B"]
+    assert torch.equal(images["real_A"], batch[source])
+    assert torch.allclose(images["fake_B"], model.networks["G"](batch[source]), atol=1e-6)
+    assert not images["fake_B"].requires_grad
     assert list(model.translations({source: batch[source]})) == ["real_A", "fake_B"]
 
 

@@ -1,4 +1,4 @@
-"""CycleGAN: its losses against the paper's formulas, order of updates, pools, files, pictures shown."""
+"""CycleGAN: its losses against the paper's formulas, order of updates, pools, files, images shown."""
 
 import copy
 
@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_field():
 @pytest.mark.parametrize("direction,weights", [
     ("AtoB", {}), ("BtoA", dict(lambda_A=3.0, lambda_B=7.0, identity=0.25))])
 def test_steps_are_those_of_a_plain_loop(direction, weights):
-    """Three whole steps written out: forward, both G together, then both D on the pictures made before."""
+    """Three whole steps written out: forward, both G together, then both D on the images made before."""
     flags = [f"--{'lambda_identity' if k == 'identity' else k}={v}" for k, v in weights.items()]
     model = build("--direction", direction, *flags)
     nets = nets_of(model)
@@ -70,7 +70,7 @@ def test_without_identity_loss_nothing_is_computed_or_shown_for_it():
     assert list(model.visuals()) == ["real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B"]
 
 
-def test_discriminators_see_pictures_from_the_pools():
+def test_discriminators_see_images_from_the_pools():
     model = build("--pool_size", "1")
     marker_A, marker_B = torch.full((3, 16, 16), 0.5), torch.full((3, 16, 16), -0.5)
     seen = {"D_A": set(), "D_B": set()}

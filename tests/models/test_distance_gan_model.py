@@ -55,13 +55,13 @@ class Distances:
     def __init__(self, halves):
         self.halves, self.last, self.seen = halves, None, []
 
-    def of(self, pictures):
+    def of(self, images):
         if self.halves:
-            pairs = [(x[..., :8], x[..., 8:]) for x in pictures]
+            pairs = [(x[..., :8], x[..., 8:]) for x in images]
         else:
-            row = ([] if self.last is None else [self.last]) + list(pictures)
+            row = ([] if self.last is None else [self.last]) + list(images)
             pairs = list(zip(row[:-1], row[1:], strict=True))
-            self.last = pictures[-1].detach()
+            self.last = images[-1].detach()
         return [(a - b).abs().mean() for a, b in pairs]
 
     def remember(self, distances):
@@ -108,7 +108,7 @@ def test_steps_are_those_of_a_plain_loop(flags, batch):
     assert largest_difference(nets, model.networks) < 2e-4
 
 
-def test_pictures_of_other_sizes_are_not_compared():
+def test_images_of_other_sizes_are_not_compared():
     model = build("--unnormalized_distances")
     model.train_step(batch_of())
     narrow = {side: images[..., :12] for side, images in batch_of(1, 1).items()}
@@ -116,7 +116,7 @@ def test_pictures_of_other_sizes_are_not_compared():
     assert model.train_step({side: images.flip(3) for side, images in narrow.items()})["distance"].item() > 0
 
 
-def test_a_resumed_training_knows_moments_pool_and_last_pictures():
+def test_a_resumed_training_knows_moments_pool_and_last_images():
     flags = ("--distance_warmup", "1", "--pool_size", "1")
     model, other = build(*flags), build(*flags)
     for step in range(3):
@@ -129,7 +129,7 @@ def test_a_resumed_training_knows_moments_pool_and_last_pictures():
     assert first["distance"] > 0
 
 
-def test_files_pictures_and_translation(tmp_path):
+def test_files_images_and_translation(tmp_path):
     model = build()
     model.train_step(batch_of())
     assert list(model.visuals()) == ["real_A", "fake_B", "real_B"]

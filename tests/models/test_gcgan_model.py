@@ -57,7 +57,7 @@ def generator_losses(nets, A, B, f, inverse, lambda_gc, identity):
     ("--geometry vf --separate_generators", lambda x: x.flip(2), lambda x: x.flip(2), 20.0, 5.0),
     ("--geometry vf --lambda_gc 3 --lambda_identity 0", lambda x: x.flip(2), lambda x: x.flip(2), 3.0, 0.0)])
 def test_steps_are_those_of_a_plain_loop(flags, f, inverse, lambda_gc, identity):
-    """Three whole steps written out: forward, G, then both D on the pictures made before."""
+    """Three whole steps written out: forward, G, then both D on the images made before."""
     model = build(*flags.split())
     nets = nets_of(model)
     optimizer_G = adam_of(*(nets[name] for name in ("G", "G_gc") if name in nets))
@@ -77,7 +77,7 @@ def test_steps_are_those_of_a_plain_loop(flags, f, inverse, lambda_gc, identity)
     assert largest_difference(nets, model.networks) < 1e-4
 
 
-def test_pictures_of_unequal_sides_can_be_turned():
+def test_images_of_unequal_sides_can_be_turned():
     model = build()
     batch = {side: images[..., :12] for side, images in batch_of().items()}
     model.train_step(batch)

@@ -200,7 +200,7 @@ def test_channels_last_gives_the_same_losses():
                                    "--precision bf16 --channels_last false",
                                    *(pytest.param(f"--gpu_ids 0 --precision {name}", marks=pytest.mark.cuda)
                                      for name in ("fp32", "bf16"))])
-def test_pictures_of_a_single_colour_do_not_explode(flags):
+def test_images_of_a_single_colour_do_not_explode(flags):
     """A crop from within an emoji once ended a training in bf16."""
     trained = model(f"--netG resnet_9blocks --num_patches 64 {flags}")
     colours = torch.tensor([0.1, 0.7, -0.3])[:, None, None].expand(1, 3, 32, 32)

@@ -87,7 +87,7 @@ def test_steps_give_the_measured_losses(name, flags):
 
 
 def test_r1_of_a_quadratic_discriminator():
-    """D(x) = sum a x^2 has gradient 2 a x, so R1 is the mean over pictures of sum 4 a^2 x^2."""
+    """D(x) = sum a x^2 has gradient 2 a x, so R1 is the mean over images of sum 4 a^2 x^2."""
     class Quadratic(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -181,15 +181,15 @@ def test_reach_is_how_far_a_pixel_acts(halvings, blocks):
     assert 0.7 * net.reach <= furthest <= net.reach
 
 
-def write_pictures(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     for side, size in (("A", (75, 50)), ("B", (64, 48))):
         (folder / f"train{side}").mkdir()
         pixels = np.random.default_rng(ord(side)).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"train{side}" / "one.png")
 
 
-def test_one_picture_a_side_from_the_folder_to_the_translation(tmp_path):
-    write_pictures(tmp_path)
+def test_one_image_a_side_from_the_folder_to_the_translation(tmp_path):
+    write_images(tmp_path)
     root = ["--dataroot", str(tmp_path), "--checkpoints_dir", str(tmp_path)]
     opt = parse(*SMALL, *root, "--crops_per_epoch", "12")
     loader, model = create_loader(opt), create_model(opt)
@@ -204,9 +204,9 @@ def test_one_picture_a_side_from_the_folder_to_the_translation(tmp_path):
         model = create_model(opt)
         model.load_weights(tmp_path, "latest")
         torch.manual_seed(seed)
-        pictures = model.translations(item)
-        assert pictures["fake_B"].shape == (1, 3, 50, 75) and pictures["real_B"].shape == (1, 3, 48, 64)
-        return pictures["fake_B"]
+        images = model.translations(item)
+        assert images["fake_B"].shape == (1, 3, 50, 75) and images["real_B"].shape == (1, 3, 48, 64)
+        return images["fake_B"]
 
     assert torch.equal(translated(1), translated(1))
     assert not torch.equal(translated(1), translated(2))

@@ -15,7 +15,7 @@ REFERENCE = json.loads((Path(__file__).parents[1] / "golden" / "options.json").r
 MODELS = {"cut": [], "fastcut": ["--CUT_mode", "FastCUT"], "sincut": ["--model", "sincut"]}
 TYPES = {"int": int, "float": float, "str": str, "str2bool": bool, "switch": bool}
 
-# What differs on purpose: the first GPU if there is one, no silent end after 50 pictures, and SinCUT's crops
+# What differs on purpose: the first GPU if there is one, no silent end after 50 images, and SinCUT's crops
 # in the order that gives a minibatch one zoom (--mix_zooms shuffles them).
 OURS = {("gpu_ids", phase, model): "auto" for phase in ("train", "test") for model in MODELS}
 OURS |= {("num_test", "test", model): float("inf") for model in ("cut", "fastcut")}

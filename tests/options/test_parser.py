@@ -45,7 +45,7 @@ def test_help_names_every_flag_under_a_title(capsys, options, phase, titles):
     assert ended.value.code == 0
     text = capsys.readouterr().out
     found = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
-    assert {"experiment", "networks", "pictures", *titles, "model"} <= set(found)
+    assert {"experiment", "networks", "images", *titles, "model"} <= set(found)
     described = dict(re.findall(r"^  (?:-h, )?(--\w+)((?:.|\n   +)*)$", text, re.MULTILINE))
     flags = [f"--{name}" for name, row in REFERENCE.items()
              if phase in row and (not isinstance(row[phase], dict) or "cut" in row[phase])]
@@ -85,7 +85,7 @@ def test_a_word_without_a_flag():
 
 @pytest.mark.parametrize("flags, message", [
     ("--lr abc", "--lr: invalid float value: 'abc'"), ("--lr", "--lr: expected one argument"),
-    ("--max_dataset_size few", "--max_dataset_size: 'few' is no number of pictures")])
+    ("--max_dataset_size few", "--max_dataset_size: 'few' is no number of images")])
 def test_a_value_of_the_wrong_kind(flags, message):
     with pytest.raises(UsageError) as error:
         TrainOptions().parse(flags.split())

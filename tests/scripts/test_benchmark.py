@@ -50,7 +50,7 @@ def test_a_row_by_hand(benchmark):
     row = benchmark.summary(benchmark.Case("ours", "CUT", "bf16"), runs, arguments(size=128, batch_size=2),
                             {"bf16_GFLOP/s": 1000.0, "fp32_GFLOP/s": 1.0})
     assert (row["seconds"], row["quartiles"], row["samples"], row["peak_MB"]) == (3.0, [2.5, 3.5], 3, 100)
-    # A quarter of the pixels, twice the pictures: half of 1286 GFLOP in 3 s.
+    # A quarter of the pixels, twice the images: half of 1286 GFLOP in 3 s.
     assert row["GFLOP/s"] == pytest.approx(643 / 3, abs=0.1)
     assert row["of_peak"] == pytest.approx(0.214, abs=1e-3)
 
@@ -80,10 +80,12 @@ def test_no_rate_where_flags_change_the_networks(benchmark):
 
 def test_every_model_steps(benchmark):
     for name, flags in benchmark.MODELS.items():
-        told = {"model_flags": flags.split(), "dataroot": None, "precision": "fp32", "size": 32, "batch_size": 1,
-                "num_threads": 0, "device": "cpu", "folder": "none", "max_dataset_size": None, "warmup": 1,
+        told = {"model_flags": flags.split(), "dataroot": None, "precision": "fp32", "size": 32,
+                "batch_size": 1, "num_threads": 0, "device": "cpu", "folder": "none",
+                "max_dataset_size": None, "warmup": 1,
                 "steps": 2, "profile": False, "clock": "wall",
-                "flags": "--ngf 2 --ndf 2 --netG " + ("smallstylegan2" if name == "SinCUT" else "resnet_4blocks")}
+                "flags": "--ngf 2 --ndf 2 --netG "
+                         + ("smallstylegan2" if name == "SinCUT" else "resnet_4blocks")}
         told["flags"] += " --nce_layers 0,4" if name in ("CUT", "FastCUT") else ""
         seconds, images = ours.steps(told)
         assert len(seconds) == 2 and min(seconds) > 0 and images == 1, name
@@ -91,7 +93,7 @@ def test_every_model_steps(benchmark):
 
 @pytest.mark.parametrize("what", ["step", "epoch", "translate", "data"])
 def test_what_it_times(what, tmp_path):
-    """Really, with tiny networks: the report, the picture and the record agree."""
+    """Really, with tiny networks: the report, the image and the record agree."""
     for folder in ("trainA", "trainB", "testA", "testB"):
         (tmp_path / folder).mkdir()
         for number in range(3):

@@ -1,4 +1,4 @@
-"""The comparison of two ways to read a picture: both really, where torchvision is installed."""
+"""The comparison of two ways to read an image: both really, where torchvision is installed."""
 
 import importlib.util
 import re
@@ -17,7 +17,7 @@ def run(folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_both_ways_read_the_same_picture(tmp_path):
+def test_both_ways_read_the_same_image(tmp_path):
     """One that needs no resizing, stored without loss, so that nothing may differ."""
     pixels = np.random.default_rng(0).integers(0, 256, (286, 286, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "noise.png")

@@ -1,4 +1,4 @@
-"""compare_curves.py: lines, bands and places in the picture, against hand-computed ones."""
+"""compare_curves.py: lines, bands and places in the image, against hand-computed ones."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The demo's table and page on made-up pictures whose figures are known."""
+"""The demo's table and page on made-up images whose figures are known."""
 
 import subprocess
 import sys
@@ -23,9 +23,9 @@ def results(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     for name in ("a.png", ODD_NAME):
         truth = generator.integers(0, 255, (16, 16, 3), dtype=np.uint8)
-        for side, picture in ("real_B", truth), ("fake_B", truth + np.uint8(1)), ("real_A", 255 - truth):
+        for side, image in ("real_B", truth), ("fake_B", truth + np.uint8(1)), ("real_A", 255 - truth):
             (folder / "images" / side).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(folder / "images" / side / name)
+            Image.fromarray(image).save(folder / "images" / side / name)
     return folder
 
 
@@ -42,7 +42,7 @@ def test_table_holds_the_figures(results):
     assert done.stdout.splitlines()[-1].endswith(str(results / "report.html"))
 
 
-def test_page_shows_every_picture_and_its_links_work(results):
+def test_page_shows_every_image_and_its_links_work(results):
     report(results)
     page = (results / "report.html").read_text(encoding="utf-8")
     assert "<b>" not in page and "100% &lt;b&gt;&amp;#" in page
@@ -63,7 +63,7 @@ def test_sheet_has_a_row_for_each_side(results, tmp_path):
     ("images/fake_B/a.png", "a.png is not in both fake_B and real_B"),
     ("images/real_B/a.png", "a.png is not in both real_A and real_B"),
 ])
-def test_pictures_must_be_paired(results, remove, message):
+def test_images_must_be_paired(results, remove, message):
     (results / remove).unlink()
     done = report(results)
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
@@ -76,6 +76,6 @@ def test_sizes_must_agree(results):
     assert done.returncode == 2 and "another size in fake_B than in real_B" in done.stderr
 
 
-def test_a_folder_without_pictures_is_named(tmp_path):
+def test_a_folder_without_images_is_named(tmp_path):
     done = report(tmp_path)
-    assert done.returncode == 2 and f"no PNG pictures in {tmp_path}/images/real_A" in done.stderr
+    assert done.returncode == 2 and f"no PNG images in {tmp_path}/images/real_A" in done.stderr

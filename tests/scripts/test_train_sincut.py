@@ -23,7 +23,7 @@ def copy(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "scripts/train_sincut.sh", folder / "scripts")
     (folder / "scripts/setup_venv.sh").touch()
     (folder / ".venv/bin").mkdir(parents=True)
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     python = folder / ".venv/bin/python"
     python.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
     python.chmod(0o755)
@@ -45,21 +45,21 @@ def parsed(copy: Path, *arguments: str) -> tuple[Namespace, Namespace]:
 
 
 def test_as_published(copy):
-    train, test = parsed(copy, "pictures", "etretat")
-    assert (train.model, train.name, train.dataroot) == ("sincut", "etretat", str(copy / "pictures"))
+    train, test = parsed(copy, "images", "etretat")
+    assert (train.model, train.name, train.dataroot) == ("sincut", "etretat", str(copy / "images"))
     assert (train.n_epochs, train.n_epochs_decay, train.crops_per_epoch) == (8, 8, 100_000)
     assert (test.model, test.name, test.dataroot) == (train.model, train.name, train.dataroot)
 
 
 @pytest.mark.parametrize("length,crops", [("--short", 48_000), ("--glance", 4_000)])
 def test_shortened(copy, length, crops):
-    train, _ = parsed(copy, "pictures", "etretat", length, "--batch_size", "2")
+    train, _ = parsed(copy, "images", "etretat", length, "--batch_size", "2")
     assert train.crops_per_epoch * (train.n_epochs + train.n_epochs_decay) == crops
     assert (train.netG, train.nce_layers, train.batch_size) == ("smallstylegan2", "0,2", 2)
 
 
 @pytest.mark.parametrize("arguments,words", [
-    ([], "DATAROOT NAME"), (["pictures"], "DATAROOT NAME"), (["pictures", "--short"], "DATAROOT NAME"),
+    ([], "DATAROOT NAME"), (["images"], "DATAROOT NAME"), (["images", "--short"], "DATAROOT NAME"),
     (["nowhere", "etretat"], "'nowhere'"),
 ])
 def test_what_is_missing_is_named(copy, arguments, words):

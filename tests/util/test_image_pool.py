@@ -5,11 +5,11 @@ from util.image_pool import ImagePool
 
 
 def numbered(first: int, count: int) -> torch.Tensor:
-    """Pictures that each hold one number alone."""
+    """Images that each hold one number alone."""
     return torch.arange(first, first + count, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
 
 
-def test_size_zero_passes_pictures_through_without_gradient():
+def test_size_zero_passes_images_through_without_gradient():
     images = numbered(0, 3).clone().requires_grad_()
     out = ImagePool(0).query(images)
     assert torch.equal(out, images) and not out.requires_grad
@@ -26,14 +26,14 @@ def test_pool_fills_first():
     assert [image[0, 0, 0].item() for image in pool.images] == [0, 1, 2]
 
 
-def test_half_the_answers_are_old_and_no_picture_is_lost_or_doubled():
+def test_half_the_answers_are_old_and_no_image_is_lost_or_doubled():
     torch.manual_seed(0)
     pool = ImagePool(50)
     given, returned = 50 + 2000, []
     for first in range(0, given, 10):
         returned += pool.query(numbered(first, 10))[:, 0, 0, 0].tolist()
     kept = [image[0, 0, 0].item() for image in pool.images]
-    # The first 50 are returned at once and kept too; every other picture is returned or still kept, once.
+    # The first 50 are returned at once and kept too; every other image is returned or still kept, once.
     late = [n for n in returned[50:] + kept if n >= 50]
     assert sorted(late) == list(range(50, given))
     old = sum(n != i for i, n in enumerate(returned))

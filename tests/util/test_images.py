@@ -3,17 +3,17 @@ import pytest
 import torch
 from PIL import Image
 
-from util.images import grid, save_picture, side_by_side, to_pixels
+from util.images import grid, save_image, side_by_side, to_pixels
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_level_survives_reading_and_writing(tmp_path, channels):
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(channels, axis=2)
     image = (torch.from_numpy(levels).permute(2, 0, 1).float() / 255 - 0.5) / 0.5
-    save_picture(tmp_path / "x.png", to_pixels(image))
-    with Image.open(tmp_path / "x.png") as picture:
-        assert picture.mode == {1: "L", 3: "RGB"}[channels]
-        assert np.array_equal(np.asarray(picture).reshape(16, 16, channels), levels)
+    save_image(tmp_path / "x.png", to_pixels(image))
+    with Image.open(tmp_path / "x.png") as written:
+        assert written.mode == {1: "L", 3: "RGB"}[channels]
+        assert np.array_equal(np.asarray(written).reshape(16, 16, channels), levels)
 
 
 def test_values_outside_are_clamped_and_nan_is_black():
@@ -23,7 +23,7 @@ def test_values_outside_are_clamped_and_nan_is_black():
 
 @pytest.mark.parametrize("shape", [(2, 4, 4), (4, 4), (1, 3, 4, 4)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match="a picture is"):
+    with pytest.raises(ValueError, match="an image is"):
         to_pixels(torch.zeros(shape))
 
 
@@ -35,7 +35,7 @@ def test_samples_of_a_batch_lie_side_by_side():
     assert (row[:, :4] == 0).all() and row[0, 4].tolist() == [0, 255, 255] and (row[1, 4:] == 255).all()
 
 
-def test_grid_places_pictures_of_different_sizes_and_channels_row_by_row():
+def test_grid_places_images_of_different_sizes_and_channels_row_by_row():
     black, gray = np.zeros((2, 3, 3), np.uint8), np.full((4, 1, 1), 100, np.uint8)
     canvas = grid([black, gray, black], columns=2, gap=1)
     assert canvas.shape == (2 * 5 - 1, 2 * 4 - 1, 3)

@@ -1,4 +1,4 @@
-"""Curves over the images seen, as an SVG picture that needs nothing from elsewhere."""
+"""Curves over the images seen, as an SVG image that needs nothing from elsewhere."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -1,38 +1,38 @@
-"""The training gallery: web/index.html with the pictures of every saved epoch."""
+"""The training gallery: web/index.html with the images of every saved epoch."""
 
 import re
 from pathlib import Path
 
-from util.images import Pixels, save_picture
+from util.images import Pixels, save_image
 from util.loggers.curve import CURVE
 from util.loggers.html import ResultsPage
 
-PICTURE = re.compile(r"epoch(\d{3,})_(.+)\.png")
+IMAGE = re.compile(r"epoch(\d{3,})_(.+)\.png")
 
 
 class Gallery:
-    """Pictures `<folder>/images/epoch%03d_<label>.png` and a page of one row per epoch, newest first.
+    """Images `<folder>/images/epoch%03d_<label>.png` and a page of one row per epoch, newest first.
 
     The page shows what is on disk, up to the epoch saved last: a resumed run keeps its earlier rows, and
-    pictures of later epochs, which it will draw again, stay out. Above them stands the evaluations' curve.
+    images of later epochs, which it will draw again, stay out. Above them stands the evaluations' curve.
     """
 
-    def __init__(self, folder: Path, title: str, picture_height: int):
-        """picture_height: in pixels of the screen."""
-        self.folder, self.title, self.picture_height = folder, title, picture_height
+    def __init__(self, folder: Path, title: str, image_height: int):
+        """image_height: in pixels of the screen."""
+        self.folder, self.title, self.image_height = folder, title, image_height
         self._last: tuple[int, list[str], str] | None = None
 
-    def save(self, epoch: int, pictures: dict[str, Pixels], subtitle: str) -> None:
-        """Write the pictures of an epoch in place of all it had, and the page, which reloads itself."""
-        images = self.folder / "images"
-        images.mkdir(parents=True, exist_ok=True)
-        names = {label: f"epoch{epoch:03d}_{label}.png" for label in pictures}
-        for path in images.glob(f"epoch{epoch:03d}_*.png"):
+    def save(self, epoch: int, images: dict[str, Pixels], subtitle: str) -> None:
+        """Write the images of an epoch in place of all it had, and the page, which reloads itself."""
+        folder = self.folder / "images"
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {label: f"epoch{epoch:03d}_{label}.png" for label in images}
+        for path in folder.glob(f"epoch{epoch:03d}_*.png"):
             if path.name not in names.values():
                 path.unlink()
         for label, name in names.items():
-            save_picture(images / name, pictures[label])
-        self._last = epoch, list(pictures), subtitle
+            save_image(folder / name, images[label])
+        self._last = epoch, list(images), subtitle
         self._write(refresh_seconds=30)
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class Gallery:
 
     def _write(self, refresh_seconds: int) -> None:
         last_epoch, labels, subtitle = self._last
-        page = ResultsPage(self.folder, self.title, subtitle, picture_height=self.picture_height,
+        page = ResultsPage(self.folder, self.title, subtitle, image_height=self.image_height,
                            refresh_seconds=refresh_seconds)
         if (self.folder / CURVE).exists():
             page.add_row("evaluation", [("of the test split", CURVE)])
@@ -57,6 +57,6 @@ class Gallery:
         """Epoch -> label -> name of the file."""
         epochs: dict[int, dict[str, str]] = {}
         for path in (self.folder / "images").iterdir():
-            if match := PICTURE.fullmatch(path.name):
+            if match := IMAGE.fullmatch(path.name):
                 epochs.setdefault(int(match[1]), {})[match[2]] = path.name
         return epochs

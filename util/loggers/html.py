@@ -1,4 +1,4 @@
-"""HTML pages of pictures in rows, that open from disk and need nothing from elsewhere."""
+"""HTML pages of images in rows, that open from disk and need nothing from elsewhere."""
 
 import os
 from collections.abc import Iterable
@@ -36,27 +36,27 @@ a:focus-visible img, a:hover img { outline: 2px solid #4c8dff; outline-offset: 2
 
 
 class ResultsPage:
-    """A page `<folder>/index.html` of titled rows of labelled pictures.
+    """A page `<folder>/index.html` of titled rows of labelled images.
 
     Every name is escaped and every path percent-encoded, so any file name is safe and its link works. Rows
     are rendered as they come, so a page of thousands costs one pass. Not written before `save`.
     """
 
-    def __init__(self, folder: Path, title: str, subtitle: str = "", *, picture_height: int = 256,
+    def __init__(self, folder: Path, title: str, subtitle: str = "", *, image_height: int = 256,
                  refresh_seconds: int = 0):
-        """picture_height: in pixels of the screen, for all pictures alike.
+        """image_height: in pixels of the screen, for all images alike.
         refresh_seconds: how often the page reloads itself (0: never).
         """
         self.folder, self.title, self.subtitle = folder, title, subtitle
-        self.picture_height, self.refresh_seconds = picture_height, refresh_seconds
+        self.image_height, self.refresh_seconds = image_height, refresh_seconds
         self._rows: list[str] = []
 
-    def add_row(self, header: str, pictures: Iterable[tuple[str, str | PurePath]]) -> None:
-        """pictures: (label, path relative to the page's folder), the files written already."""
+    def add_row(self, header: str, images: Iterable[tuple[str, str | PurePath]]) -> None:
+        """images: (label, path relative to the page's folder), the files written already."""
         with tags.section() as section:
             tags.h2(_text(header))
             with tags.div(cls="row"):
-                for label, path in pictures:
+                for label, path in images:
                     self._figure(label, PurePath(path))
         self._rows.append(section.render(indent=""))
 
@@ -68,15 +68,15 @@ class ResultsPage:
             tags.figcaption(_text(label))
 
     def _size(self, path: Path) -> dict[str, str]:
-        """Width and height on the page, so that nothing jumps while pictures load; {} if unreadable."""
+        """Width and height on the page, so that nothing jumps while images load; {} if unreadable."""
         try:
-            with Image.open(path) as picture:
-                width, height = picture.size
+            with Image.open(path) as image:
+                width, height = image.size
         except (OSError, UnidentifiedImageError):
             return {}
-        shown = {"width": str(max(1, round(width * self.picture_height / height))),
-                 "height": str(self.picture_height)}
-        return shown | {"cls": "small"} if 2 * height <= self.picture_height else shown
+        shown = {"width": str(max(1, round(width * self.image_height / height))),
+                 "height": str(self.image_height)}
+        return shown | {"cls": "small"} if 2 * height <= self.image_height else shown
 
     def save(self) -> Path:
         """Write the page, whole or not at all. Returns its path."""

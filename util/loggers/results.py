@@ -1,4 +1,4 @@
-"""Translated pictures on disk: images/<label>/<name>.png and one page that shows them in rows."""
+"""Translated images on disk: images/<label>/<name>.png and one page that shows them in rows."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -8,30 +8,30 @@ from pathlib import Path, PurePath
 
 from torch import Tensor
 
-from util.images import Pixels, save_picture, to_pixels
+from util.images import Pixels, save_image, to_pixels
 from util.loggers.html import ResultsPage
 
-THREADS = 4     # writing pictures; compressing lets other threads compute
-WAITING = 64    # pictures that may wait to be written before `add` does
+THREADS = 4     # writing images; compressing lets other threads compute
+WAITING = 64    # images that may wait to be written before `add` does
 
 
 class Results:
     """A folder of results. Nothing is ever overwritten: names that meet are told apart by a number.
 
-    Pictures are written by threads while the next are translated; `save` waits for all of them.
+    Images are written by threads while the next are translated; `save` waits for all of them.
     """
 
-    def __init__(self, folder: Path, title: str, subtitle: str, *, picture_height: int):
+    def __init__(self, folder: Path, title: str, subtitle: str, *, image_height: int):
         self.folder = folder
-        self.page = ResultsPage(folder, title, subtitle, picture_height=picture_height)
+        self.page = ResultsPage(folder, title, subtitle, image_height=image_height)
         self._files: set[PurePath] = set()      # below images/<label>, of any label
         self._folders: set[PurePath] = set()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="images")
         self._rows: deque[tuple[str, list[tuple[str, PurePath]], list[Future]]] = deque()
 
-    def add(self, names: list[str], pictures: dict[str, Tensor]) -> None:
-        """names: of the inputs, paths below their folder, no extension; pictures: [B, C, H, W] by label."""
-        pixels = {label: [to_pixels(image) for image in images] for label, images in pictures.items()}
+    def add(self, names: list[str], images: dict[str, Tensor]) -> None:
+        """names: of the inputs, paths below their folder, no extension; images: [B, C, H, W] by label."""
+        pixels = {label: [to_pixels(one) for one in batch] for label, batch in images.items()}
         for i, name in enumerate(names):
             name = self._free(name)
             row = [(label, PurePath("images", label, f"{name}.png")) for label in pixels]
@@ -41,14 +41,14 @@ class Results:
             self._finish_row()
 
     def save(self) -> Path:
-        """Wait for the pictures and write the page. Returns its path."""
+        """Wait for the images and write the page. Returns its path."""
         while self._rows:
             self._finish_row()
         self._threads.shutdown()
         return self.page.save()
 
     def _finish_row(self) -> None:
-        """Wait for the oldest row's pictures, whose sizes the page reads. Raises what writing them raised."""
+        """Wait for the oldest row's images, whose sizes the page reads. Raises what writing them raised."""
         name, row, futures = self._rows.popleft()
         for future in futures:
             future.result()
@@ -58,7 +58,7 @@ class Results:
         """The name, with a number behind each part of it that belongs to something else already."""
         *folders, last = PurePath(name).parts
         path = PurePath()
-        for part in folders:                    # `a.png` may be a folder in the data, and `a` a picture
+        for part in folders:                    # `a.png` may be a folder in the data, and `a` an image
             path = next(free for free in _numbered(path / part) if free not in self._files)
             self._folders.add(path)
         path = next(free for free in _numbered(path / last)
@@ -83,4 +83,4 @@ def _file(path: PurePath) -> PurePath:
 
 def _write(path: Path, pixels: Pixels) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_picture(path, pixels)
+    save_image(path, pixels)

@@ -1,4 +1,4 @@
-"""What a training says: loss lines, a progress bar, a picture gallery, curves on visdom."""
+"""What a training says: loss lines, a progress bar, an image gallery, curves on visdom."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ class RunLog:
     def __init__(self, *, folder: Path, name: str, progress: Progress, images_in_total: int,
                  gallery: bool = True, winsize: int = 256, visdom: VisdomLog | None = None):
         """progress: where the training starts; with images done already it is a resumed one (see LossFiles).
-        images_in_total: of the whole training, for the time left. winsize: height of the gallery's pictures.
+        images_in_total: of the whole training, for the time left. winsize: height of the gallery's images.
         """
         self.clock = Clock()
         self._files = LossFiles(folder, progress)
@@ -78,23 +78,23 @@ class RunLog:
             self._visdom.losses(progress.total_images, values)
         return values
 
-    def pictures(self, progress: Progress, visuals: dict[str, Tensor], save: bool) -> None:
-        """Show the last step's pictures on visdom; with `save`, put them into the gallery as well.
+    def images(self, progress: Progress, visuals: dict[str, Tensor], save: bool) -> None:
+        """Show the last step's images on visdom; with `save`, put them into the gallery as well.
 
         visuals: [B, C, H, W] in [-1, 1] by label; all samples are shown, side by side.
         """
         save = save and self._gallery is not None
         if not (self._visdom or save):
             return
-        pictures = {label: side_by_side(images) for label, images in visuals.items()}
+        shown = {label: side_by_side(batch) for label, batch in visuals.items()}
         where = f"Epoch {progress.epoch} of {progress.last_epoch}, {progress.total_images:,} images seen"
         if self._visdom:
-            self._visdom.pictures(pictures, where)
+            self._visdom.images(shown, where)
         if save:
             try:
-                self._gallery.save(progress.epoch, pictures, where)
+                self._gallery.save(progress.epoch, shown, where)
             except OSError as error:
-                self.note(f"pictures of epoch {progress.epoch} are not in the gallery: {error.strerror}")
+                self.note(f"images of epoch {progress.epoch} are not in the gallery: {error.strerror}")
 
     def epoch_end(self, progress: Progress) -> None:
         """To be called before the epoch's number moves on."""

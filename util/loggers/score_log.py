@@ -17,7 +17,7 @@ FILE = "evaluations.jsonl"
 
 
 class EvaluationLog:
-    """rows: epoch, images, total_images, step, metrics (name -> figure) and counts of pictures, oldest first.
+    """rows: epoch, images, total_images, step, metrics (name -> figure) and counts of images, oldest first.
 
     Everything about the past of a run is read off the rows, so that a resumed run knows its best figure and
     those of the epoch it was in. No times are in them: they are a function of the seed.

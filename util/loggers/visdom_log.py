@@ -1,4 +1,4 @@
-"""Loss curves and pictures on a visdom server, where one answers; a training never waits for it nor fails."""
+"""Loss curves and images on a visdom server, where one answers; a training never waits for it nor fails."""
 
 import logging
 import queue
@@ -55,7 +55,7 @@ def _connect(server: str, port: int, env: str) -> Any:
 
     class Client(visdom.Visdom):
         def _handle_post(self, url: str, data: Any = None) -> str:
-            # A proxy cannot reach this machine's own server, and should not see its pictures.
+            # A proxy cannot reach this machine's own server, and should not see its images.
             self.session.trust_env = urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
             try:
                 reply = self.session.post(url, data=data or {}, timeout=(ANSWER_SECONDS, SEND_SECONDS))
@@ -75,7 +75,7 @@ class VisdomLog:
     """
 
     def __init__(self, connect: Callable[[], Any], name: str, display_id: int, ncols: int, winsize: int):
-        """ncols: pictures in a row of the one window of pictures; 0 gives each label its window.
+        """ncols: images in a row of the one window of images; 0 gives each label its window.
         winsize: size of a window, in pixels of the screen."""
         self.name, self.display_id, self.ncols, self.winsize = name, display_id, ncols, winsize
         self._history: list[Row] = []
@@ -102,8 +102,8 @@ class VisdomLog:
         """A point of every curve. images: images seen in all, the x axis."""
         self._put(lambda: self._draw_losses(images, losses))
 
-    def pictures(self, pictures: dict[str, Pixels], caption: str) -> None:
-        self._put(lambda: self._draw_pictures(pictures, caption))
+    def images(self, images: dict[str, Pixels], caption: str) -> None:
+        self._put(lambda: self._draw_images(images, caption))
 
     def close(self) -> None:
         """Give the server ANSWER_SECONDS to take what is still queued."""
@@ -147,13 +147,13 @@ class VisdomLog:
         self._client.line(Y=y, X=x, win=f"{self.display_id}_losses", opts=opts,
                           update="append" if known else None)
 
-    def _draw_pictures(self, pictures: dict[str, Pixels], caption: str) -> None:
+    def _draw_images(self, images: dict[str, Pixels], caption: str) -> None:
         if self.ncols > 0:
-            columns = min(self.ncols, len(pictures))
-            panel = grid(list(pictures.values()), columns)
-            self._draw("pictures", panel, f"{caption}: {', '.join(pictures)}", columns)
+            columns = min(self.ncols, len(images))
+            panel = grid(list(images.values()), columns)
+            self._draw("images", panel, f"{caption}: {', '.join(images)}", columns)
         else:
-            for label, pixels in pictures.items():
+            for label, pixels in images.items():
                 self._draw(label, pixels, caption)
 
     def _draw(self, window: str, pixels: Pixels, caption: str, columns: int = 1) -> None:

@@ -31,7 +31,7 @@ class ExportedNetwork(ABC):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels that pictures have to be resized to; None: any."""
+        """Width and height in pixels that images have to be resized to; None: any."""
         return (self.width, self.height) if self.width and self.height else None
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class TorchProgram(ExportedNetwork):
         inputs = [node.meta["val"] for node in program.graph.nodes
                   if node.op == "placeholder" and node.name in names]
         if len(inputs) != 1:
-            raise UsageError(f"{path} takes {len(inputs)} inputs; export a network that takes pictures alone")
+            raise UsageError(f"{path} takes {len(inputs)} inputs; export a network that takes images alone")
         super().__init__(path, [side if isinstance(side, int) else None for side in inputs[0].shape])
         self._device = device
         self._module = move_to_device_pass(program, str(device)).module()
@@ -90,7 +90,7 @@ class OnnxNetwork(ExportedNetwork):
             raise UsageError(f"{path} cannot be read as ONNX ({_first_line(error)})") from error
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
-            raise UsageError(f"{path} takes {len(inputs)} inputs; export a network that takes pictures alone")
+            raise UsageError(f"{path} takes {len(inputs)} inputs; export a network that takes images alone")
         super().__init__(path, [side if isinstance(side, int) else None for side in inputs[0].shape])
         self._input = inputs[0].name
 

@@ -1,4 +1,4 @@
-"""Pictures to the features that an exported network finds in them."""
+"""Images to the features that an exported network finds in them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from util.errors import UsageError
 from util.metrics.exported import ExportedNetwork
 
-# Pillow's filters: all average over the pixels that a smaller picture covers (anti-aliasing).
+# Pillow's filters: all average over the pixels that a smaller image covers (anti-aliasing).
 RESIZE_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR,
                   "box": Image.Resampling.BOX, "lanczos": Image.Resampling.LANCZOS}
 
@@ -20,8 +20,8 @@ def resized(pixels: np.ndarray, size: tuple[int, int] | None, resize: str = "bic
     height, width, channels = pixels.shape
     if size in (None, (width, height)):
         return pixels
-    picture = Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels)
-    return np.asarray(picture.resize(size, RESIZE_FILTERS[resize])).reshape(size[1], size[0], channels)
+    image = Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels)
+    return np.asarray(image.resize(size, RESIZE_FILTERS[resize])).reshape(size[1], size[0], channels)
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
@@ -33,38 +33,38 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
 
 
-def to_unit_tensor(pictures: list[np.ndarray]) -> Tensor:
-    """uint8 [H, W, C] pictures of one size as float32 [B, C, H, W] in [0, 1]."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255)
+def to_unit_tensor(images: list[np.ndarray]) -> Tensor:
+    """uint8 [H, W, C] images of one size as float32 [B, C, H, W] in [0, 1]."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div(255)
 
 
-def batches(pictures: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Up to `size` neighbouring pictures of one shape at a time."""
+def batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    """Up to `size` neighbouring images of one shape at a time."""
     batch: list[np.ndarray] = []
-    for picture in pictures:
-        if batch and (len(batch) == size or picture.shape != batch[0].shape):
+    for image in images:
+        if batch and (len(batch) == size or image.shape != batch[0].shape):
             yield batch
             batch = []
-        batch.append(picture)
+        batch.append(image)
     if batch:
         yield batch
 
 
-def extract_features(network: ExportedNetwork, pictures: Iterable[np.ndarray], *, resize: str = "bicubic",
+def extract_features(network: ExportedNetwork, images: Iterable[np.ndarray], *, resize: str = "bicubic",
                      batch_size: int = 32) -> np.ndarray:
-    """Features of every picture, float64 [N, D].
+    """Features of every image, float64 [N, D].
 
-    pictures: uint8 [H, W, C]; brought to the network's channels, and by the named filter to its size. An
+    images: uint8 [H, W, C]; brought to the network's channels, and by the named filter to its size. An
     output of more than two axes is averaged over the places: [B, D, ...] to [B, D]. Raises UsageError.
     """
-    shown = (resized(with_channels(p, network.channels), network.size, resize) for p in pictures)
+    shown = (resized(with_channels(p, network.channels), network.size, resize) for p in images)
     found = []
     for batch in batches(shown, batch_size):
         output = network(to_unit_tensor(batch))
         if output.ndim < 2 or len(output) != len(batch):
-            raise UsageError(f"{network.path} gives {list(output.shape)} for {len(batch)} pictures; "
+            raise UsageError(f"{network.path} gives {list(output.shape)} for {len(batch)} images; "
                              "its first output has to be [batch, features]")
         found.append(output.double().flatten(2).mean(2) if output.ndim > 2 else output.double())
     if not found:
-        raise ValueError("there are no pictures to take features of")
+        raise ValueError("there are no images to take features of")
     return torch.cat(found).numpy()

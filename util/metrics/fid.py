@@ -8,8 +8,8 @@ import numpy as np
 class Gaussian(NamedTuple):
     """Mean [D] and a root [R, D] of the covariance: root.T @ root, with R as small as the sample allows.
 
-    The root in place of the covariance: it has no more rows than there were pictures, and the distance then
-    needs no square root of a matrix, which for few pictures (a singular covariance) comes out inexact.
+    The root in place of the covariance: it has no more rows than there were images, and the distance then
+    needs no square root of a matrix, which for few images (a singular covariance) comes out inexact.
     """
 
     mean: np.ndarray
@@ -19,7 +19,7 @@ class Gaussian(NamedTuple):
 def fit_gaussian(features: np.ndarray) -> Gaussian:
     """features: [N, D], N at least 2. The covariance is the unbiased one, divided by N - 1."""
     if len(features) < 2:
-        raise ValueError(f"a covariance needs at least 2 pictures, not {len(features)}")
+        raise ValueError(f"a covariance needs at least 2 images, not {len(features)}")
     features = features.astype(np.float64)
     mean = features.mean(axis=0)
     root = (features - mean) / np.sqrt(len(features) - 1)
@@ -31,7 +31,7 @@ def fit_gaussian(features: np.ndarray) -> Gaussian:
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)) of the covariances A and B; 0 for equal Gaussians.
 
-    Heusel et al. 2017, eq. 6 (Dowson and Landau 1982). Few pictures overstate it: compare equal counts.
+    Heusel et al. 2017, eq. 6 (Dowson and Landau 1982). Few images overstate it: compare equal counts.
     """
     # With A = Ra'Ra and B = Rb'Rb the eigenvalues of AB are the squared singular values of Ra Rb'.
     shared = np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum()

@@ -21,12 +21,12 @@ from util.metrics.kid import subset_size
 from util.metrics.report import Figure
 
 RESIZE = "bilinear to 299 x 299, no anti-aliasing"  # as TensorFlow 1 did
-FEWEST = 10  # pictures a side, for the ten parts of the Inception score
+FEWEST = 10  # images a side, for the ten parts of the Inception score
 
 
 def load_inception(weights: Path | None, device: torch.device,
                    batch_size: int = 32) -> Callable[[Iterable[np.ndarray]], np.ndarray]:
-    """FID's features [N, 2048] of uint8 [H, W, C] pictures, C 1 or 3. Raises as inception_figures."""
+    """FID's features [N, 2048] of uint8 [H, W, C] images, C 1 or 3. Raises as inception_figures."""
     _installed()
     weights = weights or _downloaded()
     _check(weights)
@@ -35,8 +35,8 @@ def load_inception(weights: Path | None, device: torch.device,
                                              feature_extractor_weights_path=str(weights), verbose=False)
 
     @torch.inference_mode()
-    def features(pictures: Iterable[np.ndarray]) -> np.ndarray:
-        colour = (with_channels(picture, 3) for picture in pictures)
+    def features(images: Iterable[np.ndarray]) -> np.ndarray:
+        colour = (with_channels(image, 3) for image in images)
         found = [network(torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).to(device))[0].cpu()
                  for batch in batches(colour, batch_size)]
         return torch.cat(found).double().numpy()
@@ -44,8 +44,8 @@ def load_inception(weights: Path | None, device: torch.device,
     return features
 
 
-class PictureSet(Dataset):
-    """Pictures as torch-fidelity takes them. read(i) gives picture i as uint8 [H, W, 3]."""
+class ImageSet(Dataset):
+    """Images as torch-fidelity takes them. read(i) gives image i as uint8 [H, W, 3]."""
 
     def __init__(self, count: int, read: Callable[[int], np.ndarray]):
         self._count, self._read = count, read
@@ -57,15 +57,15 @@ class PictureSet(Dataset):
         return torch.from_numpy(np.ascontiguousarray(self._read(index).transpose(2, 0, 1)))
 
 
-def inception_figures(real: PictureSet, fake: PictureSet, *, weights: Path | None, device: torch.device,
+def inception_figures(real: ImageSet, fake: ImageSet, *, weights: Path | None, device: torch.device,
                       batch_size: int = 32) -> dict[str, Figure]:
-    """Figures by name. A batch_size above 1 needs pictures of one size a side.
+    """Figures by name. A batch_size above 1 needs images of one size a side.
 
     weights: the file of Inception's weights; None: downloaded once into torch's cache. Raises UsageError.
     """
     fidelity = _installed()
     if min(len(real), len(fake)) < FEWEST:
-        raise UsageError(f"{len(real)} real and {len(fake)} fake pictures are too few; "
+        raise UsageError(f"{len(real)} real and {len(fake)} fake images are too few; "
                          f"give at least {FEWEST} of each")
     weights = weights or _downloaded()
     _check(weights)

@@ -46,7 +46,7 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, *, subsets: int = 100, seed: i
     """
     size = subset_size(len(a), len(b))
     if size < 2:
-        raise ValueError(f"KID needs at least 4 pictures a side, not {len(a)} and {len(b)}")
+        raise ValueError(f"KID needs at least 4 images a side, not {len(a)} and {len(b)}")
     a, b = a.astype(np.float64), b.astype(np.float64)
     generator = np.random.default_rng(seed)
     values = [squared_mmd(generator.choice(a, size, replace=False), generator.choice(b, size, replace=False))

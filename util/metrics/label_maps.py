@@ -1,4 +1,4 @@
-"""Classes of street scenes, and label pictures turned into maps of their numbers."""
+"""Classes of street scenes, and label images turned into maps of their numbers."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ Colour = tuple[int, int, int]
 
 
 class LabelSet(NamedTuple):
-    """classes: name -> colour in label pictures, in the order of their numbers.
+    """classes: name -> colour in label images, in the order of their numbers.
 
     ignored_colours, ignored_ids: how pixels that do not count are marked, besides 255.
     full_ids: number in the full list of labels -> class, for sets that have one.
@@ -49,7 +49,7 @@ LABEL_SETS = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
 
 
 def labels_from_ids(ids: np.ndarray, labels: LabelSet, *, full: bool = False) -> np.ndarray:
-    """A gray label picture [H, W] as class numbers, IGNORED where they do not count; uint8 [H, W].
+    """A gray label image [H, W] as class numbers, IGNORED where they do not count; uint8 [H, W].
 
     full: its values are of the full list (Cityscapes *_labelIds.png, of 34), not class numbers. Raises
     ValueError for a value that is neither a class nor ignored.
@@ -71,7 +71,7 @@ def labels_from_ids(ids: np.ndarray, labels: LabelSet, *, full: bool = False) ->
 
 
 def labels_from_colours(pixels: np.ndarray, labels: LabelSet, *, ignore: bool = True) -> np.ndarray:
-    """A coloured label picture [H, W, 3] as the classes of the nearest colours; uint8 [H, W].
+    """A coloured label image [H, W, 3] as the classes of the nearest colours; uint8 [H, W].
 
     Nearest, so that JPEG's errors and a generator's shades still find a class. ignore: the colours that do
     not count are candidates too, and give IGNORED; for a prediction they are not.
@@ -89,7 +89,7 @@ def labels_from_colours(pixels: np.ndarray, labels: LabelSet, *, ignore: bool = 
 
 
 def paint(label_map: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """Class numbers [H, W] as a coloured label picture, uint8 [H, W, 3]; black where ignored."""
+    """Class numbers [H, W] as a coloured label image, uint8 [H, W, 3]; black where ignored."""
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[:len(labels.classes)] = list(labels.classes.values())
     return palette[label_map]

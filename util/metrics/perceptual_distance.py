@@ -13,7 +13,7 @@ from util.errors import UsageError
 
 
 def load_lpips(weights: Path, device: torch.device) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The distance of two pictures, uint8 [H, W, 3] of one shape: 0 for equal ones, lower is nearer.
+    """The distance of two images, uint8 [H, W, 3] of one shape: 0 for equal ones, lower is nearer.
 
     weights: AlexNet's for ImageNet, as torchvision publishes them. Raises UsageError.
     """

@@ -1,10 +1,10 @@
-"""How far one picture is from its ground truth."""
+"""How far one image is from its ground truth."""
 
 import numpy as np
 
 
 def psnr(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
-    """Peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal pictures.
+    """Peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal images.
 
     a, b: same shape, values in [0, peak].
     """
@@ -14,10 +14,10 @@ def psnr(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
 
 
 def ssim(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
-    """Structural similarity, Wang et al. 2004, at most 1, which equal pictures reach.
+    """Structural similarity, Wang et al. 2004, at most 1, which equal images reach.
 
     a, b: [H, W, C], same shape, values in [0, peak]. Each channel apart, then the mean over channels and over
-    the places where the whole 11 x 11 Gaussian window (deviation 1.5 pixels) lies inside the picture.
+    the places where the whole 11 x 11 Gaussian window (deviation 1.5 pixels) lies inside the image.
     Raises ValueError for shapes that differ or a side under 11.
     """
     from scipy.ndimage import gaussian_filter  # a third of a second that other commands need not wait
@@ -25,7 +25,7 @@ def ssim(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
     _check(a, b)
     radius = 5
     if min(a.shape[:2]) <= 2 * radius:
-        raise ValueError(f"SSIM needs pictures of at least 11 x 11 pixels, not {a.shape[1]} x {a.shape[0]}")
+        raise ValueError(f"SSIM needs images of at least 11 x 11 pixels, not {a.shape[1]} x {a.shape[0]}")
     a, b = a.astype(np.float64), b.astype(np.float64)
 
     def local_mean(x: np.ndarray) -> np.ndarray:
@@ -44,4 +44,4 @@ def ssim(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
 
 def _check(a: np.ndarray, b: np.ndarray) -> None:
     if a.shape != b.shape:
-        raise ValueError(f"pictures of shapes {a.shape} and {b.shape} cannot be compared pixel by pixel")
+        raise ValueError(f"images of shapes {a.shape} and {b.shape} cannot be compared pixel by pixel")

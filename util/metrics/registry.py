@@ -12,22 +12,22 @@ from util.metrics.psnr_ssim import psnr, ssim
 from util.metrics.swd import patch_distance
 
 Pixels = np.ndarray  # uint8 [H, W, C]
-Extractor = Callable[[Iterable[Pixels]], np.ndarray]  # pictures to features [N, D]
+Extractor = Callable[[Iterable[Pixels]], np.ndarray]  # images to features [N, D]
 
 
 class Side:
-    """The pictures of one side by name, and, once asked for, their features."""
+    """The images of one side by name, and, once asked for, their features."""
 
-    def __init__(self, pictures: Mapping[str, Pixels], extractor: Extractor | None = None):
-        self.pictures = pictures
+    def __init__(self, images: Mapping[str, Pixels], extractor: Extractor | None = None):
+        self.images = images
         self._extractor = extractor
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     @cached_property
     def features(self) -> np.ndarray:
-        return self._extractor(self.pictures.values())
+        return self._extractor(self.images.values())
 
 
 def as_it_is(value: float) -> float:
@@ -46,14 +46,14 @@ class Metric(NamedTuple):
 
 
 def of_pairs(metric: Callable[[Pixels, Pixels], float]) -> Callable[[Side, Side], float]:
-    """The mean of a metric over the pictures of one name."""
+    """The mean of a metric over the images of one name."""
     def mean(fake: Side, real: Side) -> float:
-        return float(np.mean([metric(pixels, real.pictures[name]) for name, pixels in fake.pictures.items()]))
+        return float(np.mean([metric(pixels, real.images[name]) for name, pixels in fake.images.items()]))
     return mean
 
 
 def swd(fake: Side, real: Side) -> float:
-    return patch_distance(fake.pictures.values(), real.pictures.values())
+    return patch_distance(fake.images.values(), real.images.values())
 
 
 def fid(fake: Side, real: Side) -> float:

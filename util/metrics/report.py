@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from util.atomic import atomic_file
 
-ENOUGH = 2048  # pictures: with fewer, the covariance of Inception's 2048 features is singular
+ENOUGH = 2048  # images: with fewer, the covariance of Inception's 2048 features is singular
 
 
 class Figure(NamedTuple):
     """One number and its protocol.
 
     spread: standard deviation, of what is said in docs/evaluation.md. better: "lower" or "higher".
-    real, fake: pictures it was computed from. resize: how they were brought to their size before.
+    real, fake: images it was computed from. resize: how they were brought to their size before.
     """
 
     value: float
@@ -48,11 +48,11 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
                      for row in rows)
 
 
-def few_pictures(real: int, fake: int) -> str | None:
-    """The warning that goes with a Frechet distance of few pictures."""
+def few_images(real: int, fake: int) -> str | None:
+    """The warning that goes with a Frechet distance of few images."""
     if min(real, fake) >= ENOUGH:
         return None
-    return (f"{min(real, fake):,} pictures are fewer than {ENOUGH:,}: the Frechet distance is too high, "
+    return (f"{min(real, fake):,} images are fewer than {ENOUGH:,}: the Frechet distance is too high, "
             "the more so the fewer; compare it with figures of the same counts alone (KID has no such bias)")
 
 
@@ -63,7 +63,7 @@ def results_file(fake: Path, name: str) -> Path | None:
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
-    """A number that JSON cannot write, such as the infinite PSNR of equal pictures, becomes null."""
+    """A number that JSON cannot write, such as the infinite PSNR of equal images, becomes null."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as stream:
         stream.write((json.dumps(_finite(record), indent=1) + "\n").encode())

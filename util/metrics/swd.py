@@ -1,37 +1,37 @@
-"""How far the small patterns of one set of pictures are from another's, without any trained network.
+"""How far the small patterns of one set of images are from another's, without any trained network.
 
 Sliced Wasserstein distance of 7 x 7 patches, Karras et al. 2018 (Progressive Growing of GANs), section 5 and
-appendix, here at the pictures' own size alone (no Laplacian pyramid).
+appendix, here at the images' own size alone (no Laplacian pyramid).
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 
-Picture = np.ndarray  # [H, W, C], any numeric type
+Image = np.ndarray  # [H, W, C], any numeric type
 
 
-def patch_descriptors(pictures: Iterable[Picture], patches_per_picture: int, patch_size: int,
+def patch_descriptors(images: Iterable[Image], patches_per_image: int, patch_size: int,
                       generator: np.random.Generator) -> np.ndarray:
-    """Patches at random places of every picture, standardised.
+    """Patches at random places of every image, standardised.
 
-    Returns float32 [pictures * patches_per_picture, patch_size * patch_size * C]. Over the whole set, each
+    Returns float32 [images * patches_per_image, patch_size * patch_size * C]. Over the whole set, each
     channel has mean 0 and deviation 1, so that the set's overall tint and contrast do not count.
-    Raises ValueError for no pictures, a picture smaller than a patch, or channels that differ.
+    Raises ValueError for no images, an image smaller than a patch, or channels that differ.
     """
     patches = []
-    for picture in pictures:
-        height, width, channels = picture.shape
+    for image in images:
+        height, width, channels = image.shape
         if min(height, width) < patch_size:
-            raise ValueError(f"a picture of {width} x {height} is smaller than a patch of {patch_size}")
+            raise ValueError(f"an image of {width} x {height} is smaller than a patch of {patch_size}")
         if patches and patches[0].shape[-1] != channels:
-            raise ValueError(f"pictures have {patches[0].shape[-1]} and {channels} channels in one set")
-        tops = generator.integers(height - patch_size + 1, size=patches_per_picture)
-        lefts = generator.integers(width - patch_size + 1, size=patches_per_picture)
+            raise ValueError(f"images have {patches[0].shape[-1]} and {channels} channels in one set")
+        tops = generator.integers(height - patch_size + 1, size=patches_per_image)
+        lefts = generator.integers(width - patch_size + 1, size=patches_per_image)
         offsets = np.arange(patch_size)
-        patches.append(picture[tops[:, None, None] + offsets[:, None], lefts[:, None, None] + offsets])
+        patches.append(image[tops[:, None, None] + offsets[:, None], lefts[:, None, None] + offsets])
     if not patches:
-        raise ValueError("there are no pictures to take patches from")
+        raise ValueError("there are no images to take patches from")
     stack = np.concatenate(patches).astype(np.float32)              # N, patch, patch, C
     stack -= stack.mean(axis=(0, 1, 2), dtype=np.float64)
     deviation = stack.std(axis=(0, 1, 2), dtype=np.float64)
@@ -60,16 +60,16 @@ def sliced_wasserstein(a: np.ndarray, b: np.ndarray, directions: int,
     return total / directions
 
 
-def patch_distance(a: Iterable[Picture], b: Iterable[Picture], *, patches_per_picture: int = 128,
+def patch_distance(a: Iterable[Image], b: Iterable[Image], *, patches_per_image: int = 128,
                    patch_size: int = 7, directions: int = 512, seed: int = 0) -> float:
-    """Sliced Wasserstein distance between the patches of two sets of pictures, times 1000 as published.
+    """Sliced Wasserstein distance between the patches of two sets of images, times 1000 as published.
 
     Lower is nearer; two samples of one set are not at 0 but at the noise of their patches. The same seed
     gives the same places and directions.
     """
     places_a, places_b, directions_generator = (np.random.default_rng([seed, i]) for i in range(3))
-    descriptors_a = patch_descriptors(a, patches_per_picture, patch_size, places_a)
-    descriptors_b = patch_descriptors(b, patches_per_picture, patch_size, places_b)
+    descriptors_a = patch_descriptors(a, patches_per_image, patch_size, places_a)
+    descriptors_b = patch_descriptors(b, patches_per_image, patch_size, places_b)
     if descriptors_a.shape[1] != descriptors_b.shape[1]:
-        raise ValueError("the two sets of pictures have different numbers of channels")
+        raise ValueError("the two sets of images have different numbers of channels")
     return 1000 * sliced_wasserstein(descriptors_a, descriptors_b, directions, directions_generator)

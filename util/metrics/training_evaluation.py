@@ -1,6 +1,6 @@
 """Evaluations while a training runs: every --evaluation_freq images the test split is translated and scored.
 
-The pictures are <dataroot>/testA and testB (or valA and valB), prepared as test.py would. The first of
+The images are <dataroot>/testA and testB (or valA and valB), prepared as test.py would. The first of
 --evaluation_metrics decides which weights are kept as best_net_*.pth and what --lr_policy plateau follows.
 Nothing of the training is changed: random numbers, batch norm's statistics and modes are as before.
 """
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from data import create_loader
-from data.image_folder import find_pictures
+from data.image_folder import find_images
 from data.loader import Loader
 from models.base_model import BaseModel
 from util.checkpoints.training_state import TrainingState
@@ -61,8 +61,8 @@ class Evaluation:
         """Translate, score, record; keep the weights where the first metric is the best so far."""
         began = time.perf_counter()
         with undisturbed(model, self.opt.seed):
-            self.real = self.real or Side(read_pictures(self.targets), self.extractor)
-            fake = Side(read_pictures(self.inputs, model), self.extractor)
+            self.real = self.real or Side(read_images(self.targets), self.extractor)
+            fake = Side(read_images(self.inputs, model), self.extractor)
             metrics = {name: compute(name, fake, self.real) for name in self.names}
         before = self.best()
         self.log.add(progress, metrics, {"fake": len(fake), "real": len(self.real)})
@@ -99,28 +99,28 @@ def metric_names(text: str) -> list[str]:
 
 
 def check_data(needs: set[str], inputs: list[str], targets: list[str], opt: Namespace) -> None:
-    """Raise UsageError where the pictures of these names cannot give the metrics what they need."""
+    """Raise UsageError where the images of these names cannot give the metrics what they need."""
     unpaired = [name for name in inputs if name not in set(targets)]
     if "pairs" in needs and unpaired:
         raise UsageError(f"--evaluation_metrics {opt.evaluation_metrics}: psnr and ssim need pairs, but "
-                         f"no picture of the other side is named {unpaired[0]}")
+                         f"no image of the other side is named {unpaired[0]}")
     if "features" in needs and min(len(inputs), len(targets)) < 4:
-        raise UsageError(f"--evaluation_metrics {opt.evaluation_metrics}: fid and kid need 4 pictures a "
+        raise UsageError(f"--evaluation_metrics {opt.evaluation_metrics}: fid and kid need 4 images a "
                          f"side, but the test split has {len(inputs)} and {len(targets)}")
 
 
 def compute(name: str, fake: Side, real: Side) -> float:
     try:
         return METRICS[name].compute(fake, real)
-    except ValueError as error:             # pictures too small for it, or too few that could be read
+    except ValueError as error:             # images too small for it, or too few that could be read
         raise UsageError(f"--evaluation_metrics {name} cannot be computed here: {error}") from error
 
 
 def find_split(dataroot: Path) -> dict[str, Path] | None:
-    """Side -> folder of the test pictures, or else the validation ones; None where a side has none."""
+    """Side -> folder of the test images, or else the validation ones; None where a side has none."""
     for phase in ("test", "val"):
         folders = {side: dataroot / f"{phase}{side}" for side in "AB"}
-        if all(folder.is_dir() and find_pictures(str(folder), 1) for folder in folders.values()):
+        if all(folder.is_dir() and find_images(str(folder), 1) for folder in folders.values()):
             return folders
     return None
 
@@ -134,7 +134,7 @@ def translation_options(opt: Namespace, folder: Path, channels: int) -> Namespac
 
 
 def load_extractor(opt: Namespace) -> Extractor:
-    """What fid and kid see pictures by: --evaluation_features, or else Inception. Raises UsageError."""
+    """What fid and kid see images by: --evaluation_features, or else Inception. Raises UsageError."""
     if opt.evaluation_features:
         return partial(extract_features, load_exported(Path(opt.evaluation_features), opt.device))
     return load_inception(None, opt.device)
@@ -146,15 +146,15 @@ def names_of(loader: Loader) -> list[str]:
     return [dataset.relative_name(side, path) for path in dataset.domains[side].paths]
 
 
-def read_pictures(loader: Loader, model: BaseModel | None = None) -> dict[str, Pixels]:
-    """The loader's pictures by name, translated if a model is given, as they would be written to files."""
+def read_images(loader: Loader, model: BaseModel | None = None) -> dict[str, Pixels]:
+    """The loader's images by name, translated if a model is given, as they would be written to files."""
     side = loader.dataset.input_side
-    pictures = {}
+    images = {}
     for batch in loader:
-        images = model.translations(batch)["fake_B"] if model else batch[side]
-        for path, image in zip(batch[f"{side}_paths"], images, strict=True):
-            pictures[loader.dataset.relative_name(side, path)] = to_pixels(image)
-    return pictures
+        found = model.translations(batch)["fake_B"] if model else batch[side]
+        for path, image in zip(batch[f"{side}_paths"], found, strict=True):
+            images[loader.dataset.relative_name(side, path)] = to_pixels(image)
+    return images
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from util.runtime.progress import Progress
 SKIPS_IN_A_ROW = 100        # broken steps after which a training will not recover by itself
 WON_D, WON_G = 0.05, 0.9    # D's losses below and G's above, over COLLAPSE_IMAGES images: D has won
 COLLAPSE_IMAGES = 5000
-REMEDIES = ("more varied pictures, and of one kind on both sides (format, size, borders: any difference "
+REMEDIES = ("more varied images, and of one kind on both sides (format, size, borders: any difference "
             "gives the generated ones away), a smaller --ndf, a lower --lr, a larger --lambda_GAN; see "
             "docs/curves.md")
 

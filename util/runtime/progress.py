@@ -38,7 +38,7 @@ class Progress:
         self.epoch_images = 0
 
     def advance(self, images: int) -> None:
-        """One step on `images` pictures is done."""
+        """One step on `images` images is done."""
         self.epoch_images += images
         self.total_images += images
         self.total_steps += 1

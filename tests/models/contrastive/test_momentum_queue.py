@@ -28,8 +28,8 @@ def numpy_loss(query, key, temperature, internal, minibatch, negatives):
     for b, s in np.ndindex(*losses.shape):
         others = []
         if internal:
-            pictures = range(len(key)) if minibatch else [b]
-            others += [key[n, m] for n in pictures for m in range(key.shape[1]) if (n, m) != (b, s)]
+            images = range(len(key)) if minibatch else [b]
+            others += [key[n, m] for n in images for m in range(key.shape[1]) if (n, m) != (b, s)]
         others += list(negatives)
         positive = np.exp(query[b, s] @ key[b, s] / temperature)
         rest = sum(np.exp(query[b, s] @ k / temperature) for k in others)
@@ -79,10 +79,10 @@ def test_slow_copies_follow_by_the_momentum(memory):
     assert not any(p.requires_grad for net in (memory.netG, memory.netF) for p in net.parameters())
 
 
-def embeddings(G, F, picture, layers):
+def embeddings(G, F, image, layers):
     """The unit vectors [B, S, C] of all places in reading order, a layer each, F written out."""
     embedded = []
-    for number, feature in enumerate(G.encode(picture, layers)):
+    for number, feature in enumerate(G.encode(image, layers)):
         patches = feature.flatten(2).transpose(1, 2)
         embedded.append(unit_length(getattr(F, f"mlp_{number}")(patches)).detach().numpy())
     return embedded
@@ -100,9 +100,9 @@ def test_a_step_compares_with_keys_of_the_step_before(mode):
     memory = copy.deepcopy(model.memory)
     found = model.train_step(batch_of(1, 1))
     for domain, (side, name) in enumerate((("A", "NCE"), ("B", "NCE_Y"))):
-        picture = batch_of(1, 1)[side]
-        queries = embeddings(G, F, G(picture), model.layers)
-        keys = embeddings(memory.netG, memory.netF, picture, model.layers)
+        image = batch_of(1, 1)[side]
+        queries = embeddings(G, F, G(image), model.layers)
+        keys = embeddings(memory.netG, memory.netF, image, model.layers)
         queues = [memory.queues[domain, i].numpy() for i in range(len(keys))]
         expected = np.mean([numpy_loss(q, k, 0.07, mode == "both", False, queue).mean()
                             for q, k, queue in zip(queries, keys, queues, strict=True)])

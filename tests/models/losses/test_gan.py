@@ -88,7 +88,7 @@ def test_penalty_of_a_linear_discriminator_is_known():
     np.testing.assert_allclose(D.w.grad.numpy(), 2 * (length - 1) * w.numpy() / length, rtol=1e-10)
 
 
-def test_penalty_looks_between_real_and_fake_at_a_place_per_picture():
+def test_penalty_looks_between_real_and_fake_at_a_place_per_image():
     D = Linear(torch.ones(3, 4, 4).double())
     real, fake = picture(8, 3, 4, 4, 0), picture(8, 3, 4, 4, 1)
     gradient_penalty(D, real, fake)
@@ -100,7 +100,7 @@ def test_penalty_looks_between_real_and_fake_at_a_place_per_picture():
 def test_penalty_of_unlike_sizes_uses_what_both_have():
     D = Linear(torch.ones(3, 4, 5).double())
     real, fake = picture(2, 3, 4, 8, 0), picture(3, 3, 6, 5, 0)
-    gradient_penalty(D, real, fake)     # the same picture: what lies between is that picture itself
+    gradient_penalty(D, real, fake)     # the same image: what lies between is that image itself
     torch.testing.assert_close(D.seen, real[:, :, :, :5])
 
 

@@ -38,8 +38,8 @@ def by_hand(query: Tensor, key: Tensor, tau: float, minibatch: bool) -> np.ndarr
     losses = np.empty((batch, patches))
     for b in range(batch):
         for s in range(patches):
-            pictures = range(batch) if minibatch else [b]
-            negatives = [k[c, t] for c in pictures for t in range(patches) if (c, t) != (b, s)]
+            images = range(batch) if minibatch else [b]
+            negatives = [k[c, t] for c in images for t in range(patches) if (c, t) != (b, s)]
             losses[b, s] = equation_3(q[b, s], k[b, s], negatives, tau)
     return losses
 

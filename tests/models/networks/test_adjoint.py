@@ -10,7 +10,7 @@ from models.networks.resample import binomial_kernel
 SIZES = [(2, 2), (3, 3), (4, 7), (7, 4), (8, 9)]
 
 
-def picture(height: int, width: int) -> torch.Tensor:
+def image(height: int, width: int) -> torch.Tensor:
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(height * 100 + width),
                        dtype=torch.float64)
 
@@ -35,7 +35,7 @@ PAIRS += [(ReflectPad(3), lambda x: plain_pad(x, 3), size) for size in [(4, 4), 
 
 @pytest.mark.parametrize("ours,plain,size", PAIRS)
 def test_value_and_gradient_are_those_of_torch(ours, plain, size):
-    x, y = picture(*size).requires_grad_(), picture(*size).requires_grad_()
+    x, y = image(*size).requires_grad_(), image(*size).requires_grad_()
     result, expected = ours(x), plain(y)
     assert torch.allclose(result, expected, rtol=0, atol=1e-14)
     weights = torch.randn(expected.shape, dtype=torch.float64)
@@ -46,13 +46,13 @@ def test_value_and_gradient_are_those_of_torch(ours, plain, size):
 
 @pytest.mark.parametrize("function", [blurred, ReflectPad(1), ReflectPad(3)], ids=["blur", "pad1", "pad3"])
 def test_second_derivatives(function):
-    x = picture(5, 6).requires_grad_()
+    x = image(5, 6).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda x: function(x).square(), x)
 
 
 @pytest.mark.parametrize("function", [blurred, ReflectPad(1)], ids=["blur", "pad"])
 def test_bfloat16_stays_bfloat16_under_autocast(function):
-    x = picture(6, 6).bfloat16().requires_grad_()
+    x = image(6, 6).bfloat16().requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = function(x)
     y.float().square().sum().backward()
@@ -63,5 +63,5 @@ def test_bfloat16_stays_bfloat16_under_autocast(function):
 def test_nothing_is_kept_for_backward(function):
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda t: t):
-        function(picture(6, 6).requires_grad_())
+        function(image(6, 6).requires_grad_())
     assert not kept

@@ -106,7 +106,7 @@ def test_tiles_keep_channels_together():
     assert torch.equal(tiles(x, 2)[1], x[0, :, 0:2, 2:4])
 
 
-def test_a_picture_without_a_tile_is_refused():
+def test_a_image_without_a_tile_is_refused():
     with pytest.raises(ValueError, match="15x40 pixels holds no tile of 16x16"):
         tiles(torch.zeros(1, 3, 40, 15), 16)
 

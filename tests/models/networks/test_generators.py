@@ -41,7 +41,7 @@ def make(name: str, **changes):
 
 
 def small_side(net) -> int:
-    """The smallest picture, 16 pixels or more a side, that the generator takes."""
+    """The smallest image, 16 pixels or more a side, that the generator takes."""
     return max(16, net.size_multiple)
 
 
@@ -132,7 +132,7 @@ def test_encoding_stops_at_the_last_layer(name):
         if any(True for _ in module.parameters(recurse=False)):
             module.register_forward_hook(lambda *_: ran.append(1))
     x = picture(1, 3, small_side(net), small_side(net)).float()
-    net.encode(x, (0,))     # the picture, perhaps padded: no weights are needed
+    net.encode(x, (0,))     # the image, perhaps padded: no weights are needed
     assert len(ran) == 0
     net.encode(x, net.resolve_layers([int(n) for n in NCE_LAYERS.get(name, "0,4,8,12,16").split(",")]))
     used = len(ran)
@@ -165,7 +165,7 @@ def test_layer_numbers_are_sorted_and_checked(name):
 
 @pytest.mark.parametrize("width, height", [(51, 37), (32, 41), (5, 7)])
 @pytest.mark.parametrize("name", GENERATORS)
-def test_any_picture_can_be_translated(name, width, height):
+def test_any_image_can_be_translated(name, width, height):
     net = make(name)
     x = picture(1, 3, height, width).float()
     with torch.no_grad():

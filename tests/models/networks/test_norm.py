@@ -12,7 +12,7 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def by_hand(x: np.ndarray) -> np.ndarray:
-    """(x - mean) / sqrt(variance + 1e-5), a picture and a channel at a time (Ulyanov et al. 2016)."""
+    """(x - mean) / sqrt(variance + 1e-5), an image and a channel at a time (Ulyanov et al. 2016)."""
     mean, variance = x.mean(axis=(2, 3), keepdims=True), x.var(axis=(2, 3), keepdims=True)
     return (x - mean) / np.sqrt(variance + 1e-5)
 

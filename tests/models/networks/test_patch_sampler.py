@@ -59,7 +59,7 @@ def test_no_place_is_drawn_twice_and_all_are_in_range():
         assert all(len(set(row)) == 12 for row in at.tolist())
 
 
-def test_pictures_share_places_only_when_told():
+def test_images_share_places_only_when_told():
     torch.manual_seed(0)
     maps = [torch.zeros(2, 1, 32, 32)] * 2
     own, shared = (sample_locations(maps, 64, shared=shared) for shared in (False, True))
@@ -78,7 +78,7 @@ def test_every_place_is_as_likely():
     torch.manual_seed(0)
     drawn = sum(torch.bincount(sample_locations([torch.zeros(50, 1, 4, 4)], 4, shared=False)[0].flatten(),
                                minlength=16) for _ in range(20))
-    # 1,000 pictures, each place in a quarter of them: 250, standard deviation sqrt(1000 / 4 * 3 / 4) = 13.7
+    # 1,000 images, each place in a quarter of them: 250, standard deviation sqrt(1000 / 4 * 3 / 4) = 13.7
     assert (drawn - 250).abs().max() < 5 * 13.7
 
 

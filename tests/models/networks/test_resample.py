@@ -1,4 +1,4 @@
-"""Sampling against hand-computed pictures, the published formulas written out, and numerical derivatives."""
+"""Sampling against hand-computed images, the published formulas written out, and numerical derivatives."""
 
 import pytest
 import torch
@@ -17,11 +17,11 @@ def test_kernels_are_those_published():
 
 
 def test_downsample_of_a_point_by_hand():
-    picture = torch.zeros(1, 1, 4, 4)
-    picture[0, 0, 1, 1] = 16.0
+    image = torch.zeros(1, 1, 4, 4)
+    image[0, 0, 1, 1] = 16.0
     # Centres of the taps: rows and columns 0 and 2. The point is 1 away from both; at row 0 the reflected
     # row -1 shows row 1 again, so it counts there twice.
-    assert BlurDownsample(1)(picture).squeeze().tolist() == [[4.0, 2.0], [2.0, 1.0]]
+    assert BlurDownsample(1)(image).squeeze().tolist() == [[4.0, 2.0], [2.0, 1.0]]
 
 
 @pytest.mark.parametrize("height,width", [(2, 2), (5, 8), (7, 7)])

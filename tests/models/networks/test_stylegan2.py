@@ -117,16 +117,16 @@ def test_discriminator_gives_the_measured_numbers(name, width, size):
 def test_noise_follows_the_seed_and_can_be_left_out():
     net, x = generator(), torch.randn(1, 3, 16, 16)
     net.decoder.convs[3].noise.weight.data.fill_(1)
-    pictures = []
+    images = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        pictures.append(net(x))
-    assert torch.equal(pictures[0], pictures[1]) and not torch.allclose(pictures[0], pictures[2])
+        images.append(net(x))
+    assert torch.equal(images[0], images[1]) and not torch.allclose(images[0], images[2])
     net.set_noise(False)
     assert torch.equal(net(x), net(x))
 
 
-def test_discriminator_scores_each_picture_alone():
+def test_discriminator_scores_each_image_alone():
     net, x = discriminator(), torch.randn(3, 3, 16, 16)
     assert net(x).shape == (3, 1)
     assert torch.allclose(net(x)[1:2], net(x[1:2]), atol=1e-5)

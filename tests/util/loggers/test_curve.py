@@ -1,4 +1,4 @@
-"""The curve as a picture: well-formed, within its panel, with round numbers beside it."""
+"""The curve as an image: well-formed, within its panel, with round numbers beside it."""
 
 import xml.etree.ElementTree as ET
 

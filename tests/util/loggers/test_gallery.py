@@ -5,7 +5,7 @@ import pytest
 
 from util.loggers.gallery import Gallery
 
-PICTURES = {"real_A": np.zeros((8, 8, 3), np.uint8), "fake_B": np.full((8, 8, 1), 9, np.uint8)}
+IMAGES = {"real_A": np.zeros((8, 8, 3), np.uint8), "fake_B": np.full((8, 8, 1), 9, np.uint8)}
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def row(epoch: int, *labels: str) -> tuple[str, list[str]]:
 def test_one_row_an_epoch_newest_first_in_the_models_order(web):
     gallery = Gallery(web, "t", 64)
     for epoch in (1, 1, 2, 10):
-        gallery.save(epoch, PICTURES, "")
+        gallery.save(epoch, IMAGES, "")
     assert rows(web) == [row(10, "real_A", "fake_B"), row(2, "real_A", "fake_B"), row(1, "real_A", "fake_B")]
     assert (web / "images/epoch010_fake_B.png").is_file()
 
@@ -33,29 +33,29 @@ def test_one_row_an_epoch_newest_first_in_the_models_order(web):
 def test_a_resumed_run_keeps_earlier_rows_and_shows_no_later_ones(web):
     first = Gallery(web, "t", 64)
     for epoch in (1, 2, 3):
-        first.save(epoch, PICTURES, "")
-    Gallery(web, "t", 64).save(2, PICTURES, "")
+        first.save(epoch, IMAGES, "")
+    Gallery(web, "t", 64).save(2, IMAGES, "")
     assert rows(web) == [row(2, "real_A", "fake_B"), row(1, "real_A", "fake_B")]
 
 
-def test_only_pictures_that_exist(web):
+def test_only_images_that_exist(web):
     gallery = Gallery(web, "t", 64)
-    gallery.save(1, PICTURES, "")
+    gallery.save(1, IMAGES, "")
     (web / "images/epoch001_real_A.png").unlink()
     (web / "images/unrelated.png").write_bytes(b"")
-    gallery.save(2, PICTURES, "")
+    gallery.save(2, IMAGES, "")
     assert rows(web)[1] == row(1, "fake_B")
 
 
-def test_pictures_of_another_model_leave_the_row_that_is_drawn_again(web):
-    Gallery(web, "t", 64).save(1, PICTURES | {"idt_B": PICTURES["real_A"]}, "")
-    Gallery(web, "t", 64).save(1, PICTURES, "")
+def test_images_of_another_model_leave_the_row_that_is_drawn_again(web):
+    Gallery(web, "t", 64).save(1, IMAGES | {"idt_B": IMAGES["real_A"]}, "")
+    Gallery(web, "t", 64).save(1, IMAGES, "")
     assert rows(web) == [row(1, "real_A", "fake_B")]
 
 
 def test_the_page_of_a_finished_run_no_longer_reloads(web):
     gallery = Gallery(web, "t", 64)
-    gallery.save(1, PICTURES, "")
+    gallery.save(1, IMAGES, "")
     assert 'http-equiv="refresh"' in (web / "index.html").read_text()
     gallery.close()
     assert 'http-equiv="refresh"' not in (web / "index.html").read_text()

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import pytest
 
-from util.images import save_picture
+from util.images import save_image
 from util.loggers.html import ResultsPage
 
 NASTY = ["plain.png", "with space.png", "<script>alert(1)<.script>.png", "\"double\" 'single'.png",
@@ -44,7 +44,7 @@ def page(tmp_path):
     (tmp_path / "images").mkdir()
     page = ResultsPage(tmp_path, "<b>Title</b> & 'co'", "sub <i>title</i>")
     for name in NASTY:
-        save_picture(tmp_path / "images" / name, np.zeros((64, 128, 3), np.uint8))
+        save_image(tmp_path / "images" / name, np.zeros((64, 128, 3), np.uint8))
         page.add_row(name, [(name, Path("images") / name), ("fake_B", f"images/{name}")])
     page.save()
     return Page(tmp_path / "index.html")
@@ -70,15 +70,15 @@ def test_nothing_comes_from_elsewhere(page):
     assert not page.all("script") and not page.all("link")
 
 
-def test_pictures_have_their_shape_before_they_load(page):
+def test_images_have_their_shape_before_they_load(page):
     assert {(image["width"], image["height"], image["loading"]) for image in page.all("img")} == {
         ("512", "256", "lazy")}
 
 
-def test_name_that_is_no_text_and_picture_that_is_none(tmp_path):
+def test_name_that_is_no_text_and_image_that_is_none(tmp_path):
     page = ResultsPage(tmp_path, "t")
     name = os.fsdecode(b"bytes\xff.png")
-    (tmp_path / name).write_bytes(b"not a picture")
+    (tmp_path / name).write_bytes(b"not an image")
     page.add_row(name, [(name, name), ("missing", "missing.png")])
     read = Page(page.save())
     assert file_behind(read.all("img")[0]["src"], tmp_path).is_file()
@@ -96,6 +96,6 @@ def test_thousands_of_rows(tmp_path):
     began = time.perf_counter()
     page = ResultsPage(tmp_path, "many")
     for i in range(3000):
-        page.add_row(f"picture {i}", [(label, f"images/{label}/{i}.png") for label in ("real_A", "fake_B")])
+        page.add_row(f"image {i}", [(label, f"images/{label}/{i}.png") for label in ("real_A", "fake_B")])
     assert len(Page(page.save()).all("section")) == 3000
     assert time.perf_counter() - began < 15

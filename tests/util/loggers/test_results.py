@@ -1,4 +1,4 @@
-"""Translated pictures on disk: one file for each, whatever their names."""
+"""Translated images on disk: one file for each, whatever their names."""
 
 import re
 from pathlib import Path
@@ -16,14 +16,14 @@ def shade(value: float) -> torch.Tensor:
 
 
 def add(results: Results, *names: str) -> None:
-    """One minibatch whose pictures become lighter and lighter."""
+    """One minibatch whose images become lighter and lighter."""
     first = len(results)
-    pictures = torch.cat([shade(-1 + 2 * (first + i) / 255) for i in range(len(names))])
-    results.add(list(names), {"real_A": pictures, "fake_B": -pictures})
+    images = torch.cat([shade(-1 + 2 * (first + i) / 255) for i in range(len(names))])
+    results.add(list(names), {"real_A": images, "fake_B": -images})
 
 
 def files(folder: Path, label: str = "real_A") -> dict[str, int]:
-    """The gray value of each picture, by its path."""
+    """The gray value of each image, by its path."""
     base = folder / "images" / label
     return {p.relative_to(base).as_posix(): int(np.asarray(Image.open(p))[0, 0, 0])
             for p in base.rglob("*.png")}
@@ -35,10 +35,10 @@ def files_of(tmp_path: Path) -> list[Path]:
 
 
 def make(tmp_path: Path) -> Results:
-    return Results(tmp_path / "out", "title", "subtitle", picture_height=64)
+    return Results(tmp_path / "out", "title", "subtitle", image_height=64)
 
 
-def test_every_picture_keeps_its_name_and_folder(tmp_path):
+def test_every_image_keeps_its_name_and_folder(tmp_path):
     results = make(tmp_path)
     add(results, "a", "sub/a", "sub/deeper/b c")
     results.save()
@@ -48,7 +48,7 @@ def test_every_picture_keeps_its_name_and_folder(tmp_path):
 
 
 def test_equal_names_are_told_apart_by_a_number(tmp_path):
-    """a.jpg and a.png lie side by side, and one picture is called what the second would become."""
+    """a.jpg and a.png lie side by side, and one image is called what the second would become."""
     results = make(tmp_path)
     add(results, "a", "a_2", "a")
     add(results, "a")
@@ -56,7 +56,7 @@ def test_equal_names_are_told_apart_by_a_number(tmp_path):
     assert files(tmp_path / "out") == {"a.png": 0, "a_2.png": 1, "a_3.png": 2, "a_4.png": 3}
 
 
-def test_a_picture_and_a_folder_of_one_name_are_no_trouble(tmp_path):
+def test_a_image_and_a_folder_of_one_name_are_no_trouble(tmp_path):
     results = make(tmp_path)
     add(results, "a", "a/a")
     results.save()
@@ -72,7 +72,7 @@ def test_a_folder_that_is_called_like_a_file(tmp_path):
                                                           "a.png_2/x_2.png"}
 
 
-def test_the_page_links_every_picture_in_a_row(tmp_path):
+def test_the_page_links_every_image_in_a_row(tmp_path):
     results = make(tmp_path)
     add(results, "a", "a", "sub/x y")
     page = results.save()
@@ -81,7 +81,7 @@ def test_the_page_links_every_picture_in_a_row(tmp_path):
     assert all((Path(page).parent / link.replace("%20", " ")).is_file() for link in links)
 
 
-def test_more_pictures_than_may_wait(tmp_path):
+def test_more_images_than_may_wait(tmp_path):
     results = make(tmp_path)
     for i in range(100):
         add(results, f"{i:03d}")
@@ -90,7 +90,7 @@ def test_more_pictures_than_may_wait(tmp_path):
     assert re.findall(r"<h2>(\d+)</h2>", page.read_text()) == [f"{i:03d}" for i in range(100)]
 
 
-def test_a_picture_that_cannot_be_written_is_no_silent_loss(tmp_path):
+def test_a_image_that_cannot_be_written_is_no_silent_loss(tmp_path):
     results = make(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "images").write_text("in the way")

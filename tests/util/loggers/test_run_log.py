@@ -49,7 +49,7 @@ def run(folder, progress, steps, **kwargs):
         progress.advance(2)
         log.step(progress)
         log.losses(progress, {"G": torch.tensor(progress.total_images / 4), "D": torch.tensor(0.1)}, lr=1e-3)
-    log.pictures(progress, visuals(3), save=True)
+    log.images(progress, visuals(3), save=True)
     log.close()
 
 
@@ -72,10 +72,10 @@ def test_losses_are_returned_and_kept_to_the_last_bit(tmp_path):
 
 def test_all_samples_of_the_batch_are_in_the_gallery(tmp_path):
     run(tmp_path, Progress(first_epoch=7, last_epoch=7), 1)
-    with Image.open(tmp_path / "web/images/epoch007_real_A.png") as picture:
-        assert picture.size == (18, 4) and picture.mode == "RGB"
-    with Image.open(tmp_path / "web/images/epoch007_fake_B.png") as picture:
-        assert picture.size == (18, 4) and picture.mode == "L"
+    with Image.open(tmp_path / "web/images/epoch007_real_A.png") as image:
+        assert image.size == (18, 4) and image.mode == "RGB"
+    with Image.open(tmp_path / "web/images/epoch007_fake_B.png") as image:
+        assert image.size == (18, 4) and image.mode == "L"
     assert "epoch 7" in (tmp_path / "web/index.html").read_text()
 
 
@@ -83,7 +83,7 @@ def test_no_gallery_on_request_and_none_without_save(tmp_path):
     run(tmp_path / "off", Progress(first_epoch=1, last_epoch=1), 1, gallery=False)
     with RunLog(folder=tmp_path / "unsaved", name="run", progress=Progress(first_epoch=1, last_epoch=1),
                 images_in_total=8) as log:
-        log.pictures(Progress(first_epoch=1, last_epoch=1), visuals(1), save=False)
+        log.images(Progress(first_epoch=1, last_epoch=1), visuals(1), save=False)
     assert not (tmp_path / "off/web").exists() and not (tmp_path / "unsaved/web").exists()
 
 

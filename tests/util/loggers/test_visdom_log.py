@@ -21,7 +21,7 @@ from util.loggers.visdom_log import ANSWER_SECONDS, QUEUED, SEND_SECONDS, connec
 
 pytest.importorskip("visdom")
 pytestmark = pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated")     # visdom's own
-PICTURES = {"real_A": np.zeros((8, 16, 3), np.uint8), "fake_B": np.full((8, 16, 1), 200, np.uint8)}
+IMAGES = {"real_A": np.zeros((8, 16, 3), np.uint8), "fake_B": np.full((8, 16, 1), 200, np.uint8)}
 
 
 def free_port() -> int:
@@ -86,15 +86,15 @@ def curves(port: int, display_id: int) -> dict[str, list]:
             for line in windows(port)[f"{display_id}_losses"]["content"]["data"]}
 
 
-def test_curves_and_pictures_arrive(server, capsys):
+def test_curves_and_images_arrive(server, capsys):
     _, port = server
     log = connect(port)
     log.losses(100, {"G": 1.5, "D": 0.5})
     log.losses(200, {"G": 1.25, "D": float("inf")})
-    log.pictures(PICTURES, "Epoch 1")
+    log.images(IMAGES, "Epoch 1")
     log.close()
     assert curves(port, 5) == {"G": [(100, 1.5), (200, 1.25)], "D": [(100, 0.5), (200, None)]}
-    window = windows(port)["5_pictures"]["content"]
+    window = windows(port)["5_images"]["content"]
     assert window["caption"] == "Epoch 1: real_A, fake_B"
     panel = np.asarray(Image.open(io.BytesIO(base64.b64decode(window["src"].partition(",")[2]))))
     assert panel.shape == (8, 16 + 4 + 16, 3)
@@ -117,7 +117,7 @@ def test_a_resumed_run_draws_its_history_and_a_new_loss_joins(server):
 def test_without_columns_each_label_has_its_window(server):
     _, port = server
     log = connect(port, ncols=0, env="other")
-    log.pictures(PICTURES, "Epoch 1")
+    log.images(IMAGES, "Epoch 1")
     log.close()
     assert set(windows(port, "other")) == {"5_real_A", "5_fake_B"}
 
@@ -151,7 +151,7 @@ def longest_call(log, calls: int) -> float:
     for i in range(calls):
         began = time.perf_counter()
         log.losses(i, {"G": 1.0})
-        log.pictures(PICTURES, "x")
+        log.images(IMAGES, "x")
         slowest = max(slowest, time.perf_counter() - began)
         time.sleep(0.002)
     return slowest

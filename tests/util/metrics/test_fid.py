@@ -52,5 +52,5 @@ def test_turned_alike_it_stays_and_shifted_it_grows_by_the_square():
 
 
 def test_a_covariance_needs_two():
-    with pytest.raises(ValueError, match="at least 2 pictures, not 1"):
+    with pytest.raises(ValueError, match="at least 2 images, not 1"):
         fit_gaussian(np.zeros((1, 4)))

@@ -6,7 +6,7 @@ import torch
 
 from util.errors import UsageError
 from util.metrics.fid import fit_gaussian, frechet_distance
-from util.metrics.inception import PictureSet, inception_figures
+from util.metrics.inception import ImageSet, inception_figures
 from util.metrics.kid import squared_mmd
 from util.metrics.perceptual_distance import load_lpips
 
@@ -26,20 +26,20 @@ def inception(tmp_path_factory):
         network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
     for name, parameter in network.named_parameters():
         if name.endswith("conv.weight"):
-            torch.nn.init.kaiming_normal_(parameter)            # else nothing is left of a picture at the end
+            torch.nn.init.kaiming_normal_(parameter)            # else nothing is left of an image at the end
     torch.save(network.state_dict(), path)
     return network, path
 
 
-def picture_set(count: int, seed: int, low: int) -> PictureSet:
+def image_set(count: int, seed: int, low: int) -> ImageSet:
     generator = np.random.default_rng(seed)
-    pictures = generator.integers(low, 256, (count, 32, 32, 3), dtype=np.uint8)
-    return PictureSet(count, lambda index: pictures[index])
+    images = generator.integers(low, 256, (count, 32, 32, 3), dtype=np.uint8)
+    return ImageSet(count, lambda index: images[index])
 
 
 def test_fid_and_kid_are_our_own_of_the_same_features(inception):
     network, weights = inception
-    real, fake = picture_set(12, 1, 0), picture_set(10, 2, 128)
+    real, fake = image_set(12, 1, 0), image_set(10, 2, 128)
     found = inception_figures(real, fake, weights=weights, device=CPU, batch_size=5)
     with torch.no_grad():
         a, b = (network(torch.stack([s[i] for i in range(len(s))]))[0].double().numpy() for s in (real, fake))
@@ -53,13 +53,13 @@ def test_fid_and_kid_are_our_own_of_the_same_features(inception):
 def test_weights_of_another_network_are_refused(tmp_path):
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "alexnet.pth")
     with pytest.raises(UsageError, match="not of FID's Inception v3; it has keys such as features.0.weight"):
-        inception_figures(picture_set(10, 1, 0), picture_set(10, 2, 0), device=CPU,
+        inception_figures(image_set(10, 1, 0), image_set(10, 2, 0), device=CPU,
                           weights=tmp_path / "alexnet.pth")
 
 
-def test_few_pictures_are_refused():
-    with pytest.raises(UsageError, match="9 real and 10 fake pictures are too few"):
-        inception_figures(picture_set(9, 1, 0), picture_set(10, 2, 0), weights=None, device=CPU)
+def test_few_images_are_refused():
+    with pytest.raises(UsageError, match="9 real and 10 fake images are too few"):
+        inception_figures(image_set(9, 1, 0), image_set(10, 2, 0), weights=None, device=CPU)
 
 
 def test_a_failed_download_names_the_remedy(monkeypatch, tmp_path):
@@ -68,10 +68,10 @@ def test_a_failed_download_names_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(UsageError, match=r"downloaded \(Name or service.*--weights FILE.*--features FILE"):
-        inception_figures(picture_set(10, 1, 0), picture_set(10, 2, 0), weights=None, device=CPU)
+        inception_figures(image_set(10, 1, 0), image_set(10, 2, 0), weights=None, device=CPU)
 
 
-def test_lpips_takes_torchvisions_file_and_is_zero_for_equal_pictures(tmp_path):
+def test_lpips_takes_torchvisions_file_and_is_zero_for_equal_images(tmp_path):
     pytest.importorskip("lpips")
     import torchvision
     torch.manual_seed(0)

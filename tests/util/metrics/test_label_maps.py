@@ -1,4 +1,4 @@
-"""Label pictures against the data sets' published lists."""
+"""Label images against the data sets' published lists."""
 
 import io
 

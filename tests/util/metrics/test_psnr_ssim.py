@@ -8,7 +8,7 @@ import pytest
 from util.metrics.psnr_ssim import psnr, ssim
 
 
-def picture(seed: int, shape: tuple[int, ...] = (14, 13, 3)) -> np.ndarray:
+def image(seed: int, shape: tuple[int, ...] = (14, 13, 3)) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -20,7 +20,7 @@ def test_psnr_of_known_errors():
     assert math.isinf(psnr(white, white))
 
 
-def test_ssim_of_constant_pictures_is_the_luminance_term():
+def test_ssim_of_constant_images_is_the_luminance_term():
     dark, bright = np.full((12, 12, 1), 50, np.uint8), np.full((12, 12, 1), 200, np.uint8)
     c1 = 2.55 ** 2
     assert ssim(dark, bright) == pytest.approx((2 * 50 * 200 + c1) / (50 ** 2 + 200 ** 2 + c1))
@@ -28,7 +28,7 @@ def test_ssim_of_constant_pictures_is_the_luminance_term():
 
 def test_ssim_is_the_published_formula():
     """Wang et al. 2004, eq. 13 with the weights of section III-C, at every place by loops."""
-    a, b = picture(1), picture(2)
+    a, b = image(1), image(2)
     taps = np.exp(-np.arange(-5, 6) ** 2 / (2 * 1.5 ** 2))
     window = np.outer(taps, taps) / taps.sum() ** 2
     c1, c2, values = (0.01 * 255) ** 2, (0.03 * 255) ** 2, []
@@ -45,15 +45,15 @@ def test_ssim_is_the_published_formula():
 
 
 def test_ssim_identities():
-    a, b = picture(1), picture(2)
+    a, b = image(1), image(2)
     assert ssim(a, a) == pytest.approx(1.0)
     assert ssim(a, b) == pytest.approx(ssim(b, a))
     assert ssim(a / 255, b / 255, peak=1.0) == pytest.approx(ssim(a, b))
     assert ssim(a, 255 - a) < 0
 
 
-def test_pictures_that_cannot_be_compared():
+def test_images_that_cannot_be_compared():
     with pytest.raises(ValueError, match="shapes"):
-        psnr(picture(1), picture(1, (14, 14, 3)))
+        psnr(image(1), image(1, (14, 14, 3)))
     with pytest.raises(ValueError, match="at least 11 x 11 pixels, not 13 x 10"):
-        ssim(picture(1, (10, 13, 3)), picture(2, (10, 13, 3)))
+        ssim(image(1, (10, 13, 3)), image(2, (10, 13, 3)))

@@ -1,4 +1,4 @@
-"""The table of metrics: every entry computes, and equal pictures are its best."""
+"""The table of metrics: every entry computes, and equal images are its best."""
 
 import numpy as np
 import pytest
@@ -6,17 +6,17 @@ import pytest
 from util.metrics.registry import METRICS, Side
 
 
-def brightness(pictures) -> np.ndarray:
-    return np.stack([[p.mean(), p.std()] for p in pictures])
+def brightness(images) -> np.ndarray:
+    return np.stack([[p.mean(), p.std()] for p in images])
 
 
 def side(seed: int) -> Side:
-    pictures = np.random.default_rng(seed).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
-    return Side({str(i): p for i, p in enumerate(pictures)}, brightness)
+    images = np.random.default_rng(seed).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    return Side({str(i): p for i, p in enumerate(images)}, brightness)
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_nothing_beats_the_real_pictures_themselves(name):
+def test_nothing_beats_the_real_images_themselves(name):
     metric, real = METRICS[name], side(1)
     same, other = metric.compute(side(1), real), metric.compute(side(2), real)
     assert metric.loss(same) < metric.loss(other)
@@ -26,7 +26,7 @@ def test_nothing_beats_the_real_pictures_themselves(name):
 
 def test_features_are_computed_once():
     calls = []
-    real = Side(side(1).pictures, lambda pictures: calls.append(1) or brightness(pictures))
+    real = Side(side(1).images, lambda images: calls.append(1) or brightness(images))
     for name in ("fid", "kid", "fid"):
         METRICS[name].compute(side(2), real)
     assert len(calls) == 1

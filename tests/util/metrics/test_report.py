@@ -1,9 +1,9 @@
-"""Tables, JSON and the warning about few pictures."""
+"""Tables, JSON and the warning about few images."""
 
 import json
 import math
 
-from util.metrics.report import Figure, as_table, few_pictures, write_json
+from util.metrics.report import Figure, as_table, few_images, write_json
 
 
 def test_table_says_counts_and_resizing_beside_each_figure():
@@ -15,9 +15,9 @@ def test_table_says_counts_and_resizing_beside_each_figure():
     assert len({line.find("lower") for line in table[1:]}) == 1                     # columns line up
 
 
-def test_the_warning_ends_at_2048_pictures():
-    assert few_pictures(2048, 5000) is None
-    assert "2,047 pictures are fewer than 2,048" in few_pictures(5000, 2047)
+def test_the_warning_ends_at_2048_images():
+    assert few_images(2048, 5000) is None
+    assert "2,047 images are fewer than 2,048" in few_images(5000, 2047)
 
 
 def test_json_reads_back_and_has_no_infinity(tmp_path):

@@ -11,7 +11,7 @@ def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def pictures(count: int, seed: int = 0, size: int = 16) -> list[np.ndarray]:
+def images(count: int, seed: int = 0, size: int = 16) -> list[np.ndarray]:
     return list(generator(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8))
 
 
@@ -50,11 +50,11 @@ def test_directions_in_chunks_count_alike():
     assert one == pytest.approx(many, rel=1e-6)
 
 
-def test_descriptors_are_windows_of_the_picture_standardised_by_channel():
+def test_descriptors_are_windows_of_the_image_standardised_by_channel():
     height, width = 9, 8
     rows, columns = np.mgrid[:height, :width]
-    picture = np.stack([rows, columns, np.full_like(rows, 5)], axis=-1)     # third channel: one value
-    found = patch_descriptors([picture], 500, 3, generator()).reshape(500, 3, 3, 3)
+    image = np.stack([rows, columns, np.full_like(rows, 5)], axis=-1)     # third channel: one value
+    found = patch_descriptors([image], 500, 3, generator()).reshape(500, 3, 3, 3)
     assert np.allclose(found[..., :2].mean(axis=(0, 1, 2)), 0, atol=1e-5)
     assert np.allclose(found[..., :2].std(axis=(0, 1, 2)), 1, atol=1e-5)
     assert np.all(found[..., 2] == 0)
@@ -67,28 +67,28 @@ def test_descriptors_are_windows_of_the_picture_standardised_by_channel():
     assert len(places) == 7 * 6
 
 
-def test_distance_of_pictures_is_blind_to_tint_and_contrast_but_sees_texture():
-    flat = pictures(20)
+def test_distance_of_images_is_blind_to_tint_and_contrast_but_sees_texture():
+    flat = images(20)
     tinted = [p // 2 + np.array([20, 60, 100]) for p in flat]
     smooth = [np.repeat(np.repeat(p[::4, ::4], 4, axis=0), 4, axis=1) for p in flat]
-    other = pictures(20, seed=5)
+    other = images(20, seed=5)
     noise = patch_distance(flat, other)
     assert patch_distance(flat, tinted) == pytest.approx(patch_distance(flat, flat), abs=2)
     assert patch_distance(flat, smooth) > 2 * noise
 
 
 def test_same_seed_same_number_and_unequal_counts_work():
-    a, b = pictures(6), pictures(9, seed=1, size=20)
+    a, b = images(6), images(9, seed=1, size=20)
     assert patch_distance(a, b, seed=3) == patch_distance(a, b, seed=3)
     assert patch_distance(a, b, seed=3) != patch_distance(a, b, seed=4)
 
 
-def test_wrong_pictures_are_named():
-    with pytest.raises(ValueError, match="no pictures"):
-        patch_distance([], pictures(1))
+def test_wrong_images_are_named():
+    with pytest.raises(ValueError, match="no images"):
+        patch_distance([], images(1))
     with pytest.raises(ValueError, match="5 x 5 is smaller than a patch of 7"):
-        patch_distance(pictures(1, size=5), pictures(1))
+        patch_distance(images(1, size=5), images(1))
     with pytest.raises(ValueError, match="3 and 1 channels"):
-        patch_distance([pictures(1)[0], pictures(1)[0][..., :1]], pictures(1))
+        patch_distance([images(1)[0], images(1)[0][..., :1]], images(1))
     with pytest.raises(ValueError, match="different numbers of channels"):
-        patch_distance([pictures(1)[0][..., :1]], pictures(1))
+        patch_distance([images(1)[0][..., :1]], images(1))

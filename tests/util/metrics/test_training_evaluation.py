@@ -12,7 +12,7 @@ from PIL import Image
 import train
 from models import create_model
 from options.train_options import TrainOptions
-from tests.exported import exported, write_pictures
+from tests.exported import exported, write_images
 from tests.formula import picture
 from util.checkpoints.training_state import TrainingState
 from util.errors import RunError, UsageError
@@ -31,7 +31,7 @@ SMALL = ("--netG resnet_4blocks --netD n_layers --n_layers_D 1 --ngf 2 --ndf 2 -
 @pytest.fixture
 def root(tmp_path) -> Path:
     for i, (side, count) in enumerate((("trainA", 5), ("trainB", 4), ("testA", 4), ("testB", 6))):
-        write_pictures(tmp_path / "data" / side, count, seed=i, size=(16, 16))
+        write_images(tmp_path / "data" / side, count, seed=i, size=(16, 16))
     return tmp_path
 
 
@@ -65,7 +65,7 @@ def read(folder: Path) -> list[np.ndarray]:
 
 
 def translated(model, folder: Path) -> list[np.ndarray]:
-    """Every picture of a folder through G, as it would be saved."""
+    """Every image of a folder through G, as it would be saved."""
     found = []
     for pixels in read(folder):
         real = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -75,8 +75,8 @@ def translated(model, folder: Path) -> list[np.ndarray]:
     return found
 
 
-def moments(pictures: list[np.ndarray]) -> np.ndarray:
-    values = np.stack(pictures) / 255
+def moments(images: list[np.ndarray]) -> np.ndarray:
+    values = np.stack(images) / 255
     return np.concatenate([values.mean(axis=(1, 2)), (values ** 2).mean(axis=(1, 2))], axis=1)
 
 
@@ -175,20 +175,20 @@ def test_off_without_a_split_or_by_zero(root):
         opt, _, _, progress = build(root, *more)
         if not more:
             for path in (root / "data" / "testB").iterdir():
-                path.unlink()                                       # a folder without pictures is no side
+                path.unlink()                                       # a folder without images is no side
         evaluation = Evaluation(opt, progress)
         progress.advance(1)
         assert not evaluation.due(progress) and evaluation.losses(1) is None
     assert not (root / "runs" / "run" / "evaluations.jsonl").exists()
     for side in "AB":
-        write_pictures(root / "data" / f"val{side}", 1)
+        write_images(root / "data" / f"val{side}", 1)
     assert find_split(root / "data")["A"] == root / "data" / "valA"
 
 
 @pytest.mark.parametrize(("more", "message"), [
     (["--evaluation_metrics", "swd,inception"], "'inception' is none of swd, fid, kid, psnr, ssim"),
-    (["--direction", "BtoA", "--evaluation_metrics", "ssim"], "no picture of the other side is named 04"),
-    (["--evaluation_images", "3", "--evaluation_metrics", "kid"], "need 4 pictures a side.* has 3 and 3"),
+    (["--direction", "BtoA", "--evaluation_metrics", "ssim"], "no image of the other side is named 04"),
+    (["--evaluation_images", "3", "--evaluation_metrics", "kid"], "need 4 images a side.* has 3 and 3"),
     (["--evaluation_metrics", "fid", "--evaluation_features", "nowhere.pt2"], "no file nowhere.pt2"),
 ])
 def test_metrics_that_cannot_work_are_refused_at_the_start(root, more, message):
@@ -197,7 +197,7 @@ def test_metrics_that_cannot_work_are_refused_at_the_start(root, more, message):
         Evaluation(opt, progress)
 
 
-def test_pictures_too_small_for_a_metric_are_said(root):
+def test_images_too_small_for_a_metric_are_said(root):
     opt, model, state, progress = build(root, "--crop_size", "8", "--load_size", "8",
                                         "--evaluation_metrics", "psnr,ssim")
     with pytest.raises(UsageError, match="--evaluation_metrics ssim cannot be computed here: .* 11 x 11"):

@@ -1,4 +1,4 @@
-"""Pictures of every kind and name: each gives its right picture, or one line that says why not."""
+"""Images of every kind and name: each gives its right image, or one line that says why not."""
 
 import os
 import struct
@@ -27,7 +27,7 @@ def block(colour: tuple[int, ...], mode: str = "RGB") -> Image.Image:
 
 
 def write_right(folder: Path) -> dict[str, np.ndarray]:
-    """Pictures that are right, however odd; stem -> the pixels that are to be read."""
+    """Images that are right, however odd; stem -> the pixels that are to be read."""
     solid = {"cmyk": GREEN, "palette": RED, "sixteen": GRAY, "animated": BLUE, "gray": GRAY,
              "one bit": (255,) * 3, "another's ending": RED, "one pixel": GREEN}
     block((255, 0, 255, 0), "CMYK").save(folder / "cmyk.jpg", quality=100)
@@ -50,7 +50,7 @@ def write_right(folder: Path) -> dict[str, np.ndarray]:
 
 
 def write_wrong(folder: Path) -> set[str]:
-    """Files that are no pictures, added to a folder. Their names."""
+    """Files that are no images, added to a folder. Their names."""
     others = {path.name for path in folder.iterdir()}
     block(RED).save(folder / "whole.png")
     whole = (folder / "whole.png").read_bytes()
@@ -60,7 +60,7 @@ def write_wrong(folder: Path) -> set[str]:
     os.truncate(folder / "cut off.png", 5000)
     Image.fromarray(noise).save(folder / "cut off.jpg")
     os.truncate(folder / "cut off.jpg", 2000)
-    (folder / "text.jpg").write_text("no picture\n")
+    (folder / "text.jpg").write_text("no image\n")
     (folder / "empty.png").touch()
     (folder / "only a head.png").write_bytes(whole[:8])
     (folder / "wrong checksum.png").write_bytes(whole[:50] + bytes([whole[50] ^ 255]) + whole[51:])
@@ -69,8 +69,8 @@ def write_wrong(folder: Path) -> set[str]:
     (folder / "looping.png").symlink_to("looping.png")
     os.mkfifo(folder / "pipe.png")
     names = {path.name for path in folder.iterdir()} - others
-    (folder / "circle").symlink_to(folder)          # a folder in itself: each picture is found once
-    (folder / "a folder.png").mkdir()               # neither a picture nor a bad one
+    (folder / "circle").symlink_to(folder)          # a folder in itself: each image is found once
+    (folder / "a folder.png").mkdir()               # neither an image nor a bad one
     (folder / ".hidden.png").write_text("a note of the system")
     return names
 
@@ -84,8 +84,8 @@ def bomb(side: int) -> bytes:
             + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
 
 
-def translate(training: Training, pictures: Path, where: Path) -> Program:
-    arguments = ["--dataroot", str(pictures), "--checkpoints_dir", str(training.folder.parent), "--name",
+def translate(training: Training, images: Path, where: Path) -> Program:
+    arguments = ["--dataroot", str(images), "--checkpoints_dir", str(training.folder.parent), "--name",
                  training.name, "--results_dir", str(where), "--preprocess", "none", "--num_threads", "0",
                  "--gpu_ids", "-1"]
     where.mkdir()
@@ -94,22 +94,22 @@ def translate(training: Training, pictures: Path, where: Path) -> Program:
     return program
 
 
-def test_odd_pictures_are_read_right(tmp_path: Path, undisturbed: Training) -> None:
-    folder = tmp_path / "pictures"
+def test_odd_images_are_read_right(tmp_path: Path, undisturbed: Training) -> None:
+    folder = tmp_path / "images"
     folder.mkdir()
     right, wrong = write_right(folder), write_wrong(folder)
-    with tally("odd pictures: read right", len(right)), tally("no pictures: one line each", len(wrong)):
+    with tally("odd images: read right", len(right)), tally("no images: one line each", len(wrong)):
         program = translate(undisturbed, folder, tmp_path / "results")
         assert program.end() == 0, program.err
         results = tmp_path / "results" / training_folder(undisturbed)
         for stem, pixels in right.items():
-            with Image.open(results / "images" / "real_A" / f"{stem}.png") as picture:
-                found = np.asarray(picture.convert("RGB")).astype(int)
+            with Image.open(results / "images" / "real_A" / f"{stem}.png") as image:
+                found = np.asarray(image.convert("RGB")).astype(int)
             assert found.shape == pixels.shape and abs(found - pixels).max() <= 2, stem    # JPEG rounds
         assert len(list((results / "images" / "fake_B").iterdir())) == len(right)
-        said = [line for line in program.err.splitlines() if line.startswith("bad picture: ")]
+        said = [line for line in program.err.splitlines() if line.startswith("bad image: ")]
         assert len(said) == len(wrong) and all(any(name in line for line in said) for name in wrong)
-        assert f"translated {len(right)} of {len(right) + len(wrong)} pictures" in program.out
+        assert f"translated {len(right)} of {len(right) + len(wrong)} images" in program.out
 
 
 def training_folder(training: Training) -> str:
@@ -130,7 +130,7 @@ class Links(HTMLParser):
 
 
 def test_names_of_every_kind(tmp_path: Path, undisturbed: Training) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for number, name in enumerate(NAMES):
         block((number, 0, 0)).save(folder / name, format="PNG")
@@ -139,8 +139,8 @@ def test_names_of_every_kind(tmp_path: Path, undisturbed: Training) -> None:
         assert program.end() == 0, program.err
         results = tmp_path / "results" / training_folder(undisturbed)
         for number, name in enumerate(NAMES):
-            with Image.open(results / "images" / "real_A" / name) as picture:
-                assert picture.getpixel((0, 0)) == (number, 0, 0)
+            with Image.open(results / "images" / "real_A" / name) as image:
+                assert image.getpixel((0, 0)) == (number, 0, 0)
         page = Links()
         page.feed((results / "index.html").read_text(encoding="utf-8"))
         assert not page.tags & {"script", "b", "iframe", "object"}
@@ -150,7 +150,7 @@ def test_names_of_every_kind(tmp_path: Path, undisturbed: Training) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable to root")
-def test_unreadable_picture(own_pictures: Path, tmp_path: Path, undisturbed: Training) -> None:
-    (own_pictures / "testA" / "0.png").chmod(0)
-    program = translate(undisturbed, own_pictures / "testA", tmp_path / "results")
+def test_unreadable_image(own_images: Path, tmp_path: Path, undisturbed: Training) -> None:
+    (own_images / "testA" / "0.png").chmod(0)
+    program = translate(undisturbed, own_images / "testA", tmp_path / "results")
     assert program.end() == 0 and "0.png: Permission denied" in program.err
