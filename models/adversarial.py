@@ -53,17 +53,20 @@ class AdversarialModel(BaseModel):
         penalty = self.objective_penalty(name, real, fake)
         return loss if penalty is None else loss + self.objective.penalty_weight * penalty
 
-    def step(self, loss: Tensor, *names: str) -> None:
+    def update(self, *names: str, loss: Tensor) -> None:
         """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
 
-        A network without an optimizer has nothing to learn and is passed over.
+        What generators minimise (the first name begins with G) is shown as the loss G. A network without an
+        optimizer has nothing to learn and is passed over.
         """
-        self.precision.backward(loss, self.learning(*names))
+        if names[0].startswith("G"):
+            self.losses["G"] = loss
+        self.precision.backward(loss, self.parameters_of(*names))
         for optimizer in (self.optimizers[name] for name in names if name in self.optimizers):
             self.precision.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
 
-    def learning(self, *names: str) -> list[nn.Parameter]:
+    def parameters_of(self, *names: str) -> list[nn.Parameter]:
         """What the optimizers of the networks of these names change."""
         groups = [group for name in names if name in self.optimizers
                   for group in self.optimizers[name].param_groups]

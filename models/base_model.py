@@ -1,6 +1,6 @@
-"""What every model is: named networks, their optimizers and schedules, a training step, a translation."""
+"""The base class of models: named networks with their optimizers, a training step, a translation."""
 
-import time
+import inspect
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,16 +10,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from models.compiled import compile_network
+from models.compiled import announce_first_step, compile_network
 from models.networks.base import TappedGenerator
 from models.networks.init import init_weights
 from models.networks.memory_format import to_channels_last
 from models.precision import Precision
-from models.schedules import SCHEDULES
+from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
-from util.console import say
 
 Batch = Mapping[str, Any]
 
@@ -27,8 +25,12 @@ Batch = Mapping[str, Any]
 class BaseModel(ABC):
     """Subclass it in models/<name>_model.py as <Name>Model; `--model <name>` then finds it.
 
-    `networks` maps the names in checkpoint files (G, F, D) to modules, `optimizers` names to optimizers.
+    networks: names in checkpoint files (G, F, D) -> modules. optimizers: the same names -> optimizers.
+    losses: what the step under way shows, name -> scalar on the device; every method of it may add to them.
+    loss_names: the order in which losses are shown; others follow behind.
     """
+
+    loss_names: tuple[str, ...] = ()
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -40,15 +42,19 @@ class BaseModel(ABC):
         self.device: torch.device = opt.device
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.plateaus: list[ReduceLROnPlateau] = []
-        self.compiling = False    # until the first step is done
+        self.losses: dict[str, Tensor] = {}
         self.precision = Precision(opt.precision, opt.device)
-        self.epoch_losses = torch.zeros(2, device=self.device)      # of this epoch: sum of G's loss, steps
+        if opt.isTrain:
+            self.schedule = LearningRate(opt.lr_policy, opt.lr, n_epochs=opt.n_epochs, device=self.device,
+                                         n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters)
         self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
 
     @abstractmethod
-    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of every network. Returns the losses as scalars on the device, "G" among them."""
+    def optimize_parameters(self) -> None:
+        """One update of every network on what `set_input` took. What is shown goes into `losses`, G among it.
+
+        A model may declare it with a parameter `batch`, and return the losses.
+        """
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
@@ -77,59 +83,47 @@ class BaseModel(ABC):
         optimizer = torch.optim.Adam(list(parameters), lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2),
                                      fused=True)
         self.optimizers[name] = optimizer
-        if self.opt.lr_policy == "plateau":
-            self.plateaus.append(ReduceLROnPlateau(optimizer, factor=0.2, threshold=0.01, patience=5))
+        self.schedule.add(optimizer)
         return optimizer
 
     def compile(self) -> None:
         """Let torch.compile translate the networks as they are first used."""
         for name, net in self.networks.items():
             compile_network(net, name)
-        self.compiling = True
+        announce_first_step(self)
 
     # ---- training
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of every network. Returns the losses as detached scalars on the device."""
-        began = time.perf_counter()
+        """Take a minibatch and update every network. Returns the losses, detached scalars on the device."""
+        self.losses = {}
         with self.precision.autocast():
-            losses = {name: loss.detach() for name, loss in self.optimize_parameters(batch).items()}
+            self.set_input(batch)
+            if "batch" in inspect.signature(self.optimize_parameters).parameters:
+                self.losses |= self.optimize_parameters(batch) or {}
+            else:
+                self.optimize_parameters()
         self.precision.end_step()
-        if self.compiling:
-            self.compiling = False
-            float(losses["G"])    # waits for the device
-            say(f"--compile: the first step took {time.perf_counter() - began:.0f} s, compiling included")
-        if self.plateaus:
-            self.epoch_losses += torch.stack([losses["G"], torch.ones_like(losses["G"])])
-        return losses
+        order = [name for name in self.loss_names if name in self.losses]
+        self.losses = {name: self.losses[name].detach() for name in (*order, *self.losses)}
+        self.schedule.end_step(self.losses["G"])
+        return self.losses
+
+    def set_input(self, batch: Batch) -> None:
+        """Put the minibatch on the device: real_A of the input domain, real_B of the target, [B, C, H, W]."""
+        self.real_A = self.to_device(batch, self.input_key)
+        self.real_B = self.to_device(batch, self.target_key)
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the learning rate of an epoch (from 1), a function of it; a plateau keeps what it has."""
-        if self.plateaus:
-            return
-        opt = self.opt
-        factor = SCHEDULES[opt.lr_policy](epoch, opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = opt.lr * factor
+        """Set the learning rate of an epoch (from 1)."""
+        self.schedule.start_epoch(epoch)
 
-    def end_epoch(self, figures: Sequence[float] | None = None) -> None:
-        """Tell the plateau schedule the figures of the epoch's evaluations, lower being better.
-
-        None stands for a training without evaluations: it follows the epoch's mean loss of G.
-        """
-        if not self.plateaus:
-            return
-        total, steps = self.epoch_losses.tolist()
-        if figures is None:
-            figures = [total / steps] if steps else []
-        for figure in figures:
-            for plateau in self.plateaus:
-                plateau.step(figure)
-        self.epoch_losses.zero_()
+    def end_epoch(self, scores: Sequence[float] | None = None) -> None:
+        """Tell --lr_policy plateau the scores of the epoch's evaluations: see LearningRate.end_epoch."""
+        self.schedule.end_epoch(scores)
 
     def learning_rate(self) -> float:
-        return next(iter(self.optimizers.values())).param_groups[0]["lr"]
+        return float(self.schedule)
 
     def train(self, mode: bool) -> None:
         """Batch norm and dropout as in training (true), or by running statistics and without dropout."""
@@ -182,8 +176,7 @@ class BaseModel(ABC):
         """Everything that a training needs to go on: weights, optimizers, plateaus."""
         return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
                 "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
-                "plateaus": [p.state_dict() for p in self.plateaus], "epoch_losses": self.epoch_losses,
-                "scaler": self.precision.scaler.state_dict()}
+                **self.schedule.state_dict(), "scaler": self.precision.scaler.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError where the state is of other networks."""
@@ -194,9 +187,7 @@ class BaseModel(ABC):
             net.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        for plateau, saved in zip(self.plateaus, state["plateaus"], strict=True):
-            plateau.load_state_dict(saved)
-        self.epoch_losses.copy_(state["epoch_losses"])
+        self.schedule.load_state_dict(state)
         self.precision.load_scaler(state.get("scaler"))
 
 

@@ -1,5 +1,6 @@
 """Networks through torch.compile (--compile), or as they are where that fails."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,3 +38,18 @@ def compile_network(net: nn.Module, name: str) -> None:
     methods = ("forward_with_features", "encode") if isinstance(net, TappedGenerator) else ("forward",)
     for method in methods:
         setattr(net, method, Compiled(getattr(net, method), f"net{name}"))
+
+
+def announce_first_step(model: Any) -> None:
+    """Say how long the model's next `train_step` takes, in which its networks are compiled."""
+    plain = model.train_step
+
+    def timed(batch: Any) -> Any:
+        began = time.perf_counter()
+        losses = plain(batch)
+        float(losses["G"])    # waits for the device
+        say(f"--compile: the first step took {time.perf_counter() - began:.0f} s, compiling included")
+        model.train_step = plain
+        return losses
+
+    model.train_step = timed

@@ -16,6 +16,8 @@ from util.image_pool import ImagePool
 class CycleGANModel(AdversarialModel):
     """G_A translates A to B, G_B translates B to A; D_A judges images of B, D_B images of A."""
 
+    loss_names = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B", "G")
+
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         if is_train:
@@ -59,20 +61,11 @@ class CycleGANModel(AdversarialModel):
 
     # ---- the step
 
-    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
+    def optimize_parameters(self) -> None:
         """Forward; update G_A and G_B; update D_A and D_B on images from the pools."""
-        self.real_A = self.to_device(batch, self.input_key)
-        self.real_B = self.to_device(batch, self.target_key)
         self.forward()
-        losses = self.generator_losses()
-        total = torch.stack(list(losses.values())).sum()
-        self.step(total, "G_A", "G_B")
-        D_A = self.discriminator_loss("D_A", self.real_B, self.pools["B"].query(self.fake_B))
-        D_B = self.discriminator_loss("D_B", self.real_A, self.pools["A"].query(self.fake_A))
-        self.step(D_A + D_B, "D_A", "D_B")
-        losses |= {"D_A": D_A, "D_B": D_B}
-        order = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
-        return {name: losses[name] for name in order if name in losses} | {"G": total}
+        self.update("G_A", "G_B", loss=self.compute_G_loss())
+        self.update("D_A", "D_B", loss=self.compute_D_loss())
 
     def forward(self) -> None:
         """Both translations, their way back, and what each generator makes of its own target."""
@@ -84,8 +77,8 @@ class CycleGANModel(AdversarialModel):
             self.fake_B, self.fake_A = self.netG_A(self.real_A), self.netG_B(self.real_B)
         self.rec_A, self.rec_B = self.netG_B(self.fake_B), self.netG_A(self.fake_A)
 
-    def generator_losses(self) -> dict[str, Tensor]:
-        """What G_A and G_B minimise, at their weights: the paper's eq. 3 and identity loss (section 5.2)."""
+    def compute_G_loss(self) -> Tensor:
+        """The sum of what G_A and G_B minimise: the paper's eq. 3 and identity loss (section 5.2)."""
         opt, networks = self.opt, self.networks
         losses = {"G_A": self.objective.generator(networks["D_A"](self.fake_B)),
                   "G_B": self.objective.generator(networks["D_B"](self.fake_A)),
@@ -94,7 +87,15 @@ class CycleGANModel(AdversarialModel):
         if opt.lambda_identity > 0:
             losses["idt_A"] = opt.lambda_B * opt.lambda_identity * F.l1_loss(self.idt_A, self.real_B)
             losses["idt_B"] = opt.lambda_A * opt.lambda_identity * F.l1_loss(self.idt_B, self.real_A)
-        return losses
+        self.losses |= losses
+        return torch.stack(list(losses.values())).sum()
+
+    def compute_D_loss(self) -> Tensor:
+        """The sum of what D_A and D_B minimise."""
+        D_A = self.discriminator_loss("D_A", self.real_B, self.pools["B"].query(self.fake_B))
+        D_B = self.discriminator_loss("D_B", self.real_A, self.pools["A"].query(self.fake_A))
+        self.losses |= {"D_A": D_A, "D_B": D_B}
+        return D_A + D_B
 
     # ---- checkpoints
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from models.adversarial import AdversarialModel, build_discriminator, build_generator, check_weights
-from models.base_model import Batch
 from models.losses.distance import RunningMoments, half_distances, pair_distances
 from util.errors import UsageError
 from util.image_pool import ImagePool
@@ -54,18 +53,23 @@ class DistanceGANModel(AdversarialModel):
 
     # ---- the step
 
-    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
+    def optimize_parameters(self) -> None:
         """Forward; update G; update D on images from the pool."""
-        self.real_A = self.to_device(batch, self.input_key)
-        self.real_B = self.to_device(batch, self.target_key)
         self.fake_B = self.netG(self.real_A)
-        losses = {"G_GAN": self.objective.generator(self.netD(self.fake_B)),
-                  "distance": self.opt.lambda_distance * self.distance_loss()}
-        losses["G"] = losses["G_GAN"] + losses["distance"]
-        self.step(losses["G"], "G")
-        losses["D"] = self.discriminator_loss("D", self.real_B, self.pool.query(self.fake_B))
-        self.step(losses["D"], "D")
-        return losses
+        self.update("G", loss=self.compute_G_loss())
+        self.update("D", loss=self.compute_D_loss())
+
+    def compute_G_loss(self) -> Tensor:
+        """What G minimises: to fool D, and to keep distances."""
+        gan = self.objective.generator(self.netD(self.fake_B))
+        distance = self.opt.lambda_distance * self.distance_loss()
+        self.losses |= {"G_GAN": gan, "distance": distance}
+        return gan + distance
+
+    def compute_D_loss(self) -> Tensor:
+        """What D minimises on real images and on those from the pool."""
+        self.losses["D"] = self.discriminator_loss("D", self.real_B, self.pool.query(self.fake_B))
+        return self.losses["D"]
 
     def distance_loss(self) -> Tensor:
         """Mean of |distance before - distance after translation|, each normalised by its side's moments."""

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adversarial import AdversarialModel, build_discriminator, build_generator, check_weights
-from models.base_model import Batch
 from util.errors import UsageError
 from util.image_pool import ImagePool
 
@@ -22,6 +21,8 @@ GEOMETRIES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tenso
 
 class GcGANModel(AdversarialModel):
     """G translates an image and its transformed copy to the same result; D and D_gc judge the two."""
+
+    loss_names = ("G_GAN", "G_GAN_gc", "gc", "idt", "idt_gc", "G", "D", "D_gc")
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -60,19 +61,11 @@ class GcGANModel(AdversarialModel):
 
     # ---- the step
 
-    def optimize_parameters(self, batch: Batch) -> dict[str, Tensor]:
+    def optimize_parameters(self) -> None:
         """Forward; update G; update D and D_gc on images from the pools."""
-        self.real_A = self.to_device(batch, self.input_key)
-        self.real_B = self.to_device(batch, self.target_key)
         self.forward()
-        losses = self.generator_losses()
-        losses["G"] = torch.stack(list(losses.values())).sum()
-        self.step(losses["G"], "G", "G_gc")
-        losses["D"] = self.discriminator_loss("D", self.real_B, self.pools["D"].query(self.fake_B))
-        losses["D_gc"] = self.discriminator_loss("D_gc", self.transform(self.real_B),
-                                                 self.pools["D_gc"].query(self.fake_gc))
-        self.step(losses["D"] + losses["D_gc"], "D", "D_gc")
-        return losses
+        self.update("G", "G_gc", loss=self.compute_G_loss())
+        self.update("D", "D_gc", loss=self.compute_D_loss())
 
     def forward(self) -> None:
         """G(A) and G(f(A)) and, for the identity loss, G(B) and G(f(B))."""
@@ -86,8 +79,8 @@ class GcGANModel(AdversarialModel):
         self.fake_B, self.fake_gc = plain[0], changed[0]
         self.idt_B, self.idt_gc = (plain[1], changed[1]) if len(images) == 2 else (None, None)
 
-    def generator_losses(self) -> dict[str, Tensor]:
-        """What G minimises, at its weights: adversarial, consistency and identity losses of both views."""
+    def compute_G_loss(self) -> Tensor:
+        """The sum of what G minimises: adversarial, consistency and identity losses of both views."""
         networks, opt = self.networks, self.opt
         losses = {"G_GAN": self.objective.generator(networks["D"](self.fake_B)),
                   "G_GAN_gc": self.objective.generator(networks["D_gc"](self.fake_gc)),
@@ -95,7 +88,16 @@ class GcGANModel(AdversarialModel):
         if self.idt_B is not None:
             losses["idt"] = opt.lambda_identity * F.l1_loss(self.idt_B, self.real_B)
             losses["idt_gc"] = opt.lambda_identity * F.l1_loss(self.idt_gc, self.transform(self.real_B))
-        return losses
+        self.losses |= losses
+        return torch.stack(list(losses.values())).sum()
+
+    def compute_D_loss(self) -> Tensor:
+        """The sum of what D and D_gc minimise."""
+        D = self.discriminator_loss("D", self.real_B, self.pools["D"].query(self.fake_B))
+        D_gc = self.discriminator_loss("D_gc", self.transform(self.real_B),
+                                       self.pools["D_gc"].query(self.fake_gc))
+        self.losses |= {"D": D, "D_gc": D_gc}
+        return D + D_gc
 
     # ---- checkpoints
 

@@ -1,7 +1,13 @@
 """Learning-rate schedules: epoch -> factor on `--lr`. Epochs count from 1."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 
 def linear(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> float:
@@ -21,10 +27,70 @@ def cosine(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> 
 
 
 def constant(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> float:
-    """1: what lowers a plateau's rate is not the epoch but the metric (see BaseModel.end_epoch)."""
+    """1: a plateau's rate depends on scores, not on the epoch (see LearningRate.end_epoch)."""
     return 1.0
 
 
 SCHEDULES: dict[str, Callable[[int, int, int, int], float]] = {
     "linear": linear, "step": step, "plateau": constant, "cosine": cosine,
 }
+
+
+class LearningRate:
+    """The learning rate of all optimizers: a function of the epoch or, with `plateau`, of earlier scores."""
+
+    def __init__(self, policy: str, lr: float, *, n_epochs: int, n_epochs_decay: int, decay_iters: int,
+                 device: torch.device):
+        """policy: a name in SCHEDULES. lr: the rate at factor 1. The others are epochs."""
+        self.policy, self.lr = policy, lr
+        self._epochs = n_epochs, n_epochs_decay, decay_iters
+        self.optimizers: list[Optimizer] = []
+        self.plateaus: list[ReduceLROnPlateau] = []
+        self.epoch_losses = torch.zeros(2, device=device)      # of this epoch: sum of G's losses, steps
+
+    def add(self, optimizer: Optimizer) -> None:
+        """Let this schedule set the optimizer's rate."""
+        self.optimizers.append(optimizer)
+        if self.policy == "plateau":
+            self.plateaus.append(ReduceLROnPlateau(optimizer, factor=0.2, threshold=0.01, patience=5))
+
+    def __float__(self) -> float:
+        """The rate now, of the first optimizer."""
+        return float(self.optimizers[0].param_groups[0]["lr"])
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the rate of an epoch (from 1); a plateau keeps the rate that it has."""
+        if self.plateaus:
+            return
+        rate = self.lr * SCHEDULES[self.policy](epoch, *self._epochs)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def end_step(self, loss_G: Tensor) -> None:
+        """Count G's loss of a step, a scalar on the device, towards the epoch's mean. Waits for nothing."""
+        if self.plateaus:
+            self.epoch_losses += torch.stack([loss_G, torch.ones_like(loss_G)])
+
+    def end_epoch(self, scores: Sequence[float] | None = None) -> None:
+        """Tell the plateaus the scores of the epoch's evaluations, lower being better.
+
+        None stands for a run without evaluations: the plateaus then follow the epoch's mean loss of G.
+        """
+        if not self.plateaus:
+            return
+        total, steps = self.epoch_losses.tolist()
+        if scores is None:
+            scores = [total / steps] if steps else []
+        for score in scores:
+            for plateau in self.plateaus:
+                plateau.step(score)
+        self.epoch_losses.zero_()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"plateaus": [p.state_dict() for p in self.plateaus], "epoch_losses": self.epoch_losses}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for plateau, saved in zip(self.plateaus, state["plateaus"], strict=True):
+            plateau.load_state_dict(saved)
+        self.epoch_losses.copy_(state["epoch_losses"])

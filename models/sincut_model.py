@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adversarial import check_weights
-from models.cut_model import CUTModel, Generated
+from models.cut_model import CUTModel
 from models.losses.gan import r1_penalty
 from models.networks.stylegan2 import StyleGAN2Generator
 from models.networks.tiled import Tiled
@@ -60,36 +60,31 @@ class SinCUTModel(CUTModel):
 
     # ---- the step
 
-    @property
-    def identity_apart(self) -> bool:
-        """Never: the L1 loss learns from G(B) too."""
-        return False
-
-    def forward(self) -> Generated:
-        made = super().forward()
-        self.idt_target = self.real_B.flip(3) if self.mirrored else self.real_B
+    def forward(self) -> None:
+        super().forward()
+        self.idt_target = self.real_B.flip(3) if self.flipped_for_equivariance else self.real_B
         if self.idt_B is None and self.opt.lambda_identity > 0:
             self.idt_B = self.netG(self.idt_target)
-        return made
 
-    def discriminator_penalty(self, losses: dict[str, Tensor]) -> Tensor | float:
-        """R1, shown as D_R1 at its weight; steps that do not apply it (--R1_every) show the latest."""
-        penalty = super().discriminator_penalty(losses)
+    def compute_D_loss(self) -> Tensor:
+        """CUT's, and R1, shown as D_R1 with its weight; steps without it (--R1_every) show the latest."""
+        loss = super().compute_D_loss()
         if self.opt.lambda_R1 > 0:
             if self.steps % self.opt.R1_every == 0:
                 r1 = self.opt.lambda_R1 / 2 * r1_penalty(self.netD, self.real_B)
                 self.latest_R1 = r1.detach()
-                penalty = penalty + self.opt.R1_every * r1
-            losses["D_R1"] = self.latest_R1
+                loss = loss + self.opt.R1_every * r1
+            self.losses["D_R1"] = self.latest_R1
         self.steps += 1
-        return penalty
+        return loss
 
-    def generator_losses(self, made: Generated) -> dict[str, Tensor]:
-        losses = super().generator_losses(made)
+    def compute_G_loss(self) -> Tensor:
+        """CUT's, and an L1 loss between G(B) and B."""
+        loss = super().compute_G_loss()
         if self.opt.lambda_identity > 0:
-            losses["idt"] = self.opt.lambda_identity * F.l1_loss(self.idt_B, self.idt_target)
-            losses["G"] = losses["G"] + losses["idt"]
-        return losses
+            self.losses["idt"] = self.opt.lambda_identity * F.l1_loss(self.idt_B, self.idt_target)
+            loss = loss + self.losses["idt"]
+        return loss
 
     # ---- checkpoints
 

@@ -73,7 +73,7 @@ def peak_bytes(flags: str, size: int, batch: int = 1) -> int:
         model.train_step(images)
         live.peak = 0
         for mirrored in (False, True):
-            model.draw_mirrored = lambda mirrored=mirrored: mirrored
+            model.draw_flip = lambda mirrored=mirrored: mirrored
             model.train_step(images)
     return live.peak
 
@@ -94,7 +94,7 @@ def limits(base: float, slope: float, gib: int) -> tuple[int, int]:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    cut_model.APART_FROM = 10**15       # all images in one pass, as on a GPU
+    cut_model.BUSY_PIXELS = 10**15      # all images in one pass, as on a GPU
     rows = [["flags", "MiB", "MiB an image of 256", *(f"{gib} GiB" for gib in GPUS)],
             ["---", "---:", "---:", *["---:"] * len(GPUS)]]
     for flags in CASES:

@@ -1,4 +1,4 @@
-"""Negatives from other images: queues of earlier keys, made by slow copies of G and F (He et al. 2020)."""
+"""Negatives from earlier images: queues of keys, made by slowly moving copies of G and F (He et al. 2020)."""
 
 import copy
 from typing import Any
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 Place = tuple[int, int]    # number of the domain (0: input, 1: target) and of the tapped layer
 
 
-class NCEMemory:
-    """A queue for every domain and layer, so that a patch meets earlier patches of its own kind.
+class MomentumQueue:
+    """A queue of keys for every domain and layer, so that a patch meets earlier patches of its own kind.
 
-    netG, netF: start as exact copies and then follow the networks that learn, by `momentum` a step.
+    netG, netF: start as exact copies and then move towards the networks that learn, by `momentum` a step.
     size: keys a queue holds; the oldest leave first.
     """
 
@@ -21,7 +21,7 @@ class NCEMemory:
         self.size, self.momentum = size, momentum
         self.queues: dict[Place, Tensor] = {}    # [N, C], N up to size
 
-    def exchange(self, place: Place, keys: Tensor) -> Tensor:
+    def dequeue_and_enqueue(self, place: Place, keys: Tensor) -> Tensor:
         """The queue as it was, [N, C] (N = 0 at first); the keys [B, S, C] are in it from then on."""
         keys = keys.detach().flatten(0, 1)
         earlier = self.queues.get(place, keys[:0])
@@ -29,8 +29,11 @@ class NCEMemory:
         return earlier
 
     @torch.no_grad()
-    def follow(self, netG: nn.Module, netF: nn.Module, *, momentum: float | None = None) -> None:
-        """slow = momentum * slow + (1 - momentum) * fast, for every weight; buffers are copied."""
+    def momentum_update(self, netG: nn.Module, netF: nn.Module, *, momentum: float | None = None) -> None:
+        """slow = momentum * slow + (1 - momentum) * fast, for every weight; buffers are copied.
+
+        momentum: another than the queue's; 0 copies the networks.
+        """
         weight = 1 - (self.momentum if momentum is None else momentum)
         for slow, fast in ((self.netG, netG), (self.netF, netF)):
             for p, q in zip(slow.parameters(), fast.parameters(), strict=True):

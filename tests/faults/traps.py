@@ -77,14 +77,14 @@ def is_signalled() -> bool:
 def break_a_step(step: int) -> None:
     """The NCE loss of one step is NaN."""
     from models import cut_model
-    original, steps = cut_model.CUTModel.nce_losses, 0
+    original, steps = cut_model.CUTModel.calculate_NCE_losses, 0
 
-    def broken(self: Any, *made: Any) -> list:
+    def broken(self: Any) -> list:
         nonlocal steps
         steps += 1
-        return [loss * (float("nan") if steps == step else 1.0) for loss in original(self, *made)]
+        return [loss * (float("nan") if steps == step else 1.0) for loss in original(self)]
 
-    cut_model.CUTModel.nce_losses = broken
+    cut_model.CUTModel.calculate_NCE_losses = broken
 
 
 def print_into_a_closed_pipe() -> None:

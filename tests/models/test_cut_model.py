@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import create_model, cut_model
-from models.cut_model import CUTModel, Generated
+from models.cut_model import CUTModel
 from models.losses.gan import OBJECTIVES
 from models.networks import DISCRIMINATORS, GENERATORS, PROJECTORS, norm
 from models.networks.norm import NORMS
@@ -49,14 +49,14 @@ def float64():
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize(("case", "apart"), [(case, apart) for case in CASES for apart in (False, True)
-                                             if not apart or "FastCUT" not in case])
-def test_steps_are_those_of_the_reference(case, apart, float64, monkeypatch):
+@pytest.mark.parametrize(("case", "first"), [(case, first) for case in CASES for first in (False, True)
+                                             if not first or "FastCUT" not in case])
+def test_steps_are_those_of_the_reference(case, first, float64, monkeypatch):
     """Measured losses of 20 steps, the weights after them and the last image; of other cases 3 steps.
 
-    apart: with the identity loss differentiated first, as on a CPU for large images.
+    first: with the identity pass first, as on a CPU for large images.
     """
-    monkeypatch.setattr(cut_model, "APART_FROM", 0 if apart else 10**9)
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 0 if first else 10**9)
     golden = GOLDEN[case]["float64"]
     batch, measured = GOLDEN[case]["batch"], len(golden["losses"]["G"])
     steps = measured if measured == 20 and batch == 1 else 3
@@ -67,10 +67,10 @@ def test_steps_are_those_of_the_reference(case, apart, float64, monkeypatch):
     for net in model.networks.values():
         fill_(net)
     for step in range(steps):
-        model.draw_mirrored = lambda step=step: step % 2 == 1
+        model.draw_flip = lambda step=step: step % 2 == 1
         losses = model.train_step({"A": picture(batch, 3, 32, 32, 0.1 * step),
                                    "B": picture(batch, 3, 32, 32, 0.1 * step + 2).flip(2)})
-        assert model.opt.CUT_mode == "FastCUT" or (model.idt_B.grad_fn is None) == apart
+        assert model.opt.CUT_mode == "FastCUT" or (model.idt_B.grad_fn is None) == first
         assert losses.keys() == golden["losses"].keys()
         for name, loss in losses.items():
             assert loss.item() == pytest.approx(golden["losses"][name][step], rel=1e-7), (step, name)
@@ -151,8 +151,8 @@ def test_nce_is_the_mean_over_places_and_layers(norm, num_patches, float64):
     """Written out from the networks before the step and the places drawn; batch norm must not mix A and B."""
     model = build("--normG", norm, "--num_patches", str(num_patches), "--nce_layers", "0,3,9")
     batch = {key: x.double() for key, x in batch_of(2).items()}
-    nets, drawn, draw = nets_of(model), [], model.netF.locations
-    model.netF.locations = lambda *args, **kwargs: drawn.append(draw(*args, **kwargs)) or drawn[-1]
+    nets, drawn, draw = nets_of(model), [], model.patch_nce.sampler
+    model.patch_nce.sampler = lambda features: drawn.append(draw(features)) or drawn[-1]
     losses = model.train_step(batch)
 
     places = [torch.cat(layer) for layer in zip(*drawn, strict=True)]       # [4, S] a layer: A's two, B's two
@@ -175,45 +175,122 @@ def embed(mlp: torch.nn.Module, feature: Tensor, places: Tensor) -> Tensor:
     return x / (x.norm(dim=2, keepdim=True) + 1e-7)
 
 
-def record_generated(model: CUTModel) -> list[Generated]:
-    """What model.generate will have returned, call by call."""
-    made, generate = [], model.generate
-    model.generate = lambda *sources: made.append(generate(*sources)) or made[-1]
-    return made
+class Recorded:
+    """A model's PatchNCE that keeps the key features it is given, call by call."""
+
+    def __init__(self, model: CUTModel):
+        self._loss, self.key_features = model.patch_nce, []
+        model.patch_nce = self
+
+    def __getattr__(self, name: str):
+        return getattr(self._loss, name)
+
+    def __call__(self, *args, **kwargs):
+        self.key_features.append(kwargs["key_features"])
+        return self._loss(*args, **kwargs)
 
 
 @pytest.mark.parametrize("flags", ["--normG batch", "--flip_equivariance true",
                                    "--nce_negatives both --nce_queue_size 99999"])
-def test_identity_loss_apart_changes_nothing(flags, float64, monkeypatch):
-    together, apart = (build("--num_patches", "100000", *flags.split()) for _ in range(2))
-    for model in (together, apart):
-        model.draw_mirrored = lambda: True
+def test_identity_first_changes_nothing(flags, float64, monkeypatch):
+    together, one_by_one = (build("--num_patches", "100000", *flags.split()) for _ in range(2))
+    together.identity_first = False
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 0)
+    for model in (together, one_by_one):
+        model.draw_flip = lambda: True
     for step in range(2):
         batch = {key: x.double() for key, x in batch_of(2, step).items()}
-        monkeypatch.setattr(cut_model, "APART_FROM", 10**9)
         expected = together.train_step(batch)
-        monkeypatch.setattr(cut_model, "APART_FROM", 0)
-        for name, loss in apart.train_step(batch).items():
+        for name, loss in one_by_one.train_step(batch).items():
             assert loss.item() == pytest.approx(expected[name].item(), rel=1e-9), (step, name)
+
+
+class WithIdentityColour(CUTModel):
+    """Three lines that add a term on idt_B."""
+
+    def compute_G_loss(self):
+        self.losses["colour"] = (self.idt_B.mean() - 1).square()
+        return super().compute_G_loss() + self.losses["colour"]
+
+
+@pytest.mark.parametrize("pixels", [0, 10**9])
+def test_a_loss_on_idt_B_is_learnt_from_whatever_the_size(pixels, monkeypatch):
+    """Of large images CUT itself does the identity pass first, and keeps no graph of idt_B."""
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", pixels)
+    flags = ["--lambda_NCE", "1e-9", "--lambda_GAN", "0"]
+    torch.manual_seed(0)
+    model = WithIdentityColour(adversarial.parse(*NARROW, *flags))
+    start = nets_of(model)["G"]
+    losses = model.train_step(batch_of())
+    assert model.idt_B.requires_grad
+    assert losses["G"].item() == pytest.approx(losses["colour"].item(), rel=1e-6) and losses["colour"] > 0
+    with torch.no_grad():
+        before, after = ((G(batch_of()["B"]).mean().item() - 1) ** 2 for G in (start, model.netG))
+        assert losses["colour"].item() == pytest.approx(before, rel=1e-4)
+    assert after < losses["colour"].item()
+
+
+def test_identity_first_is_for_cuts_own_step_alone(monkeypatch):
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 0)
+    model = build()
+    model.set_input(batch_of())
+    assert model.uses_identity_first
+    for method in cut_model.STEP:
+        subclass = type("Subclass", (CUTModel,), {method: getattr(CUTModel, method), "unrelated": None})
+        model.__class__ = subclass
+        assert model.uses_identity_first        # the very method of CUT
+        setattr(subclass, method, lambda self: None)
+        assert not model.uses_identity_first, method
+    model.__class__ = CUTModel
+    model.identity_first = False
+    assert not model.uses_identity_first
+
+
+class PerDomain(CUTModel):
+    """Overrides the loss of one domain, as a port from the reference does."""
+
+    def calculate_NCE_loss(self, source, output):
+        self.calls.append((source, output))
+        return 2 * super().calculate_NCE_loss(source, output)
+
+
+@pytest.mark.parametrize("flags", ["", "--CUT_mode FastCUT", "--nce_negatives both"])
+def test_an_overridden_nce_loss_is_called_for_each_domain(flags, float64):
+    every = ["--num_patches", "100000", *flags.split()]
+    plain = build(*every)
+    torch.manual_seed(0)
+    model = PerDomain(adversarial.parse(*NARROW, *every))
+    for step in range(2):
+        model.calls = []
+        batch = {key: x.double() for key, x in batch_of(2, step).items()}
+        plain.draw_flip = model.draw_flip = lambda step=step: step == 1
+        expected = plain.train_step(batch) if step == 0 else None
+        losses = model.train_step(batch)
+        pairs = [(model.real_A, model.fake_B)] + [(model.real_B, model.idt_B)] * ("FastCUT" not in flags)
+        assert all(x is y for found, pair in zip(model.calls, pairs, strict=True)
+                   for x, y in zip(found, pair, strict=True))
+        for name in ("NCE", "NCE_Y") if expected else ():
+            if name in losses:
+                assert losses[name].item() == pytest.approx(2 * expected[name].item(), rel=1e-9)
 
 
 def test_no_features_outlive_the_step():
     model = build()
-    made = record_generated(model)
+    recorded = Recorded(model)
     model.train_step(batch_of())
-    features = [weakref.ref(feature) for feature in made.pop().keys[0]]
+    features = [weakref.ref(feature) for feature in recorded.key_features.pop()[0]]
     assert features and all(feature() is None for feature in features)
 
 
 def test_reused_key_features_are_those_of_another_pass(float64):
     first, second = (build("--num_patches", "100000") for _ in range(2))
-    second.repeatable["G"] = False      # computed anew, and a domain at a time
-    made = [record_generated(model) for model in (first, second)]
+    second.patch_nce.one_pass = False       # computed anew, and a domain at a time
+    reused, computed = Recorded(first), Recorded(second)
     for step in range(3):
         batch = {key: x.double() for key, x in batch_of(2, step).items()}
-        reused, again = first.train_step(batch), second.train_step(batch)
-        assert made[0][step].keys is not None and made[1][step].keys is None
-        for name, loss in reused.items():
+        losses, again = first.train_step(batch), second.train_step(batch)
+        assert reused.key_features[step] is not None and computed.key_features[step] is None
+        for name, loss in losses.items():
             assert loss.item() == pytest.approx(again[name].item(), rel=1e-9), name
 
 
@@ -255,17 +332,17 @@ def test_fastcut_has_one_nce_loss_and_no_identity_image():
     assert list(model.visuals()) == ["real_A", "fake_B", "real_B"]
 
 
-def test_half_of_the_steps_are_mirrored():
+def test_half_of_the_steps_are_flipped():
     model = build("--CUT_mode", "FastCUT")
     torch.manual_seed(0)
-    drawn = sum(model.draw_mirrored() for _ in range(1000))
+    drawn = sum(model.draw_flip() for _ in range(1000))
     assert abs(drawn - 500) < 5 * 15.8      # standard deviation sqrt(1000) / 2
 
 
-def test_a_mirrored_step_translates_the_mirrored_image():
+def test_a_flipped_step_translates_the_flipped_image():
     model = build("--CUT_mode", "FastCUT")
     G = nets_of(model)["G"]
-    model.draw_mirrored = lambda: True
+    model.draw_flip = lambda: True
     model.train_step(batch_of())
     with torch.no_grad():
         assert torch.allclose(model.visuals()["fake_B"], G(batch_of()["A"].flip(3)), atol=1e-6)
@@ -350,8 +427,8 @@ def test_a_step_reads_no_tensor(flags, monkeypatch):
     # The norm takes another way on a GPU; on a CPU, where nothing waits, it looks at its statistics.
     monkeypatch.setattr(norm, "without_remainder", lambda normed, x, rstd: normed)
     model = build(*flags)
-    for mirrored in (False, True):
-        model.draw_mirrored = lambda mirrored=mirrored: mirrored      # its coin is tossed on the CPU
+    for flipped in (False, True):
+        model.draw_flip = lambda flipped=flipped: flipped      # its coin is tossed on the CPU
         with NoReading():
             model.train_step(batch_of(2))
     with pytest.raises(AssertionError), NoReading():

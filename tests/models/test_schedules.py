@@ -25,7 +25,7 @@ def rates(flags: list[str], epochs: range, metric: float | None = None) -> list[
         assert model.learning_rate() == lr
         used.append(lr)
         if metric is not None:
-            model.epoch_losses = torch.tensor([3 * metric, 3.0])
+            model.schedule.epoch_losses = torch.tensor([3 * metric, 3.0])
         model.end_epoch()
     return used
 
@@ -85,7 +85,7 @@ def test_plateau_waits_while_the_loss_falls():
     model = build("--lr_policy", "plateau")
     for epoch in range(1, 20):
         model.start_epoch(epoch)
-        model.epoch_losses = torch.tensor([1 / epoch, 1.0])
+        model.schedule.epoch_losses = torch.tensor([1 / epoch, 1.0])
         model.end_epoch()
     assert model.learning_rate() == 2e-4
 
@@ -93,7 +93,7 @@ def test_plateau_waits_while_the_loss_falls():
 def test_plateau_is_told_the_epochs_mean_loss_of_G():
     model, other = build("--lr_policy", "plateau"), build("--lr_policy", "linear")
     seen = []
-    for plateau in model.plateaus:
+    for plateau in model.schedule.plateaus:
         plateau.step = seen.append
     for _ in range(2):
         losses = [model.train_step(batch_of(1, step))["G"].item() for step in range(3)]
@@ -101,4 +101,4 @@ def test_plateau_is_told_the_epochs_mean_loss_of_G():
         assert seen == pytest.approx([sum(losses) / 3] * 3, rel=1e-5)     # G, D and F
         seen.clear()
     model.end_epoch()       # an epoch without a step says nothing
-    assert seen == [] and not other.plateaus
+    assert seen == [] and not other.schedule.plateaus

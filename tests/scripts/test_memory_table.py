@@ -28,9 +28,9 @@ def test_limits_leave_a_tenth_and_600_MiB():
 
 
 def test_the_peak_grows_with_the_pixels(monkeypatch):
-    monkeypatch.setattr(cut_model, "APART_FROM", 10**15)
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 10**15)
     one, two, four = (peak_bytes(SMALL, 64, batch) for batch in (1, 2, 4))
     assert four - two == pytest.approx(2 * (two - one), rel=0.02)
     assert peak_bytes(f"{SMALL} --grad_checkpoint", 64, 4) < 0.7 * four
-    monkeypatch.setattr(cut_model, "APART_FROM", 0)
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 0)
     assert peak_bytes(SMALL, 64, 4) < 0.6 * four    # the identity loss first: half of the activations

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.contrastive.momentum_queue import NCEMemory
+from models.contrastive.momentum_queue import MomentumQueue
 from models.losses.patch_nce import patch_nce_loss
 from models.networks.patch_sampler import unit_length
 from tests import adversarial
@@ -56,27 +56,28 @@ def test_no_gradient_reaches_keys():
 
 
 @pytest.fixture
-def memory():
-    return NCEMemory(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1), size=5, momentum=0.9)
+def queue():
+    return MomentumQueue(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1), size=5, momentum=0.9)
 
 
-def test_queue_keeps_the_newest_keys_of_each_place(memory):
+def test_queue_keeps_the_newest_keys_of_each_place(queue):
     keys = torch.arange(8.0).reshape(2, 2, 2)     # [B, S, C], keys 0 to 3
-    assert memory.exchange((0, 0), keys).shape == (0, 2)
-    assert torch.equal(memory.exchange((0, 0), keys + 100), keys.flatten(0, 1))
-    assert torch.equal(memory.exchange((0, 0), keys)[:, 0], torch.tensor([6.0, 100, 102, 104, 106]))
-    assert memory.exchange((1, 0), keys).shape == memory.exchange((0, 1), keys).shape == (0, 2)
+    assert queue.dequeue_and_enqueue((0, 0), keys).shape == (0, 2)
+    assert torch.equal(queue.dequeue_and_enqueue((0, 0), keys + 100), keys.flatten(0, 1))
+    assert torch.equal(queue.dequeue_and_enqueue((0, 0), keys)[:, 0], torch.tensor([6.0, 100, 102, 104, 106]))
+    for place in ((1, 0), (0, 1)):
+        assert queue.dequeue_and_enqueue(place, keys).shape == (0, 2)
 
 
-def test_slow_copies_follow_by_the_momentum(memory):
-    start = memory.netG.weight.clone()
+def test_slow_copies_follow_by_the_momentum(queue):
+    start = queue.netG.weight.clone()
     G, F = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
-    memory.follow(G, F)
-    memory.follow(G, F)
-    assert torch.allclose(memory.netG.weight, 0.81 * start + 0.19 * G.weight)
-    memory.follow(G, F, momentum=0.0)
-    assert torch.equal(memory.netF.weight, F.weight)
-    assert not any(p.requires_grad for net in (memory.netG, memory.netF) for p in net.parameters())
+    queue.momentum_update(G, F)
+    queue.momentum_update(G, F)
+    assert torch.allclose(queue.netG.weight, 0.81 * start + 0.19 * G.weight)
+    queue.momentum_update(G, F, momentum=0.0)
+    assert torch.equal(queue.netF.weight, F.weight)
+    assert not any(p.requires_grad for net in (queue.netG, queue.netF) for p in net.parameters())
 
 
 def embeddings(G, F, image, layers):
@@ -97,35 +98,35 @@ def test_a_step_compares_with_keys_of_the_step_before(mode):
     if mode == "external":
         assert first["NCE"].item() == first["NCE_Y"].item() == 0      # nothing to be told apart from
     G, F = copy.deepcopy(model.netG), copy.deepcopy(model.netF)
-    memory = copy.deepcopy(model.memory)
+    memory = copy.deepcopy(model.queue)
     found = model.train_step(batch_of(1, 1))
     for domain, (side, name) in enumerate((("A", "NCE"), ("B", "NCE_Y"))):
         image = batch_of(1, 1)[side]
-        queries = embeddings(G, F, G(image), model.layers)
-        keys = embeddings(memory.netG, memory.netF, image, model.layers)
+        queries = embeddings(G, F, G(image), model.patch_nce.layers)
+        keys = embeddings(memory.netG, memory.netF, image, model.patch_nce.layers)
         queues = [memory.queues[domain, i].numpy() for i in range(len(keys))]
         expected = np.mean([numpy_loss(q, k, 0.07, mode == "both", False, queue).mean()
                             for q, k, queue in zip(queries, keys, queues, strict=True)])
         assert found[name].item() == pytest.approx(expected, rel=1e-4)
-        earlier = embeddings(start.netG, start.netF, batch_of(1, 0)[side], model.layers)
+        earlier = embeddings(start.netG, start.netF, batch_of(1, 0)[side], model.patch_nce.layers)
         for key, queue in zip(earlier, queues, strict=True):
             assert np.allclose(np.sort(queue, 0), np.sort(key[0], 0), atol=1e-5)
 
 
 def test_slow_copies_follow_the_training():
     model = build(*EXTERNAL, "--nce_momentum", "0.75")
-    slow = copy.deepcopy(model.memory.netG)
+    slow = copy.deepcopy(model.queue.netG)
     for step in range(2):
         model.train_step(batch_of(1, step))
         for p, q in zip(slow.parameters(), model.netG.parameters(), strict=True):
             p.data = 0.75 * p.data + 0.25 * q.data
-    for p, q in zip(slow.parameters(), model.memory.netG.parameters(), strict=True):
+    for p, q in zip(slow.parameters(), model.queue.netG.parameters(), strict=True):
         assert torch.allclose(p, q, atol=1e-7)
 
 
 def test_internal_negatives_keep_no_memory():
     model = build()
-    assert model.memory is None and "nce_memory" not in model.state_dict()
+    assert model.queue is None and "nce_memory" not in model.state_dict()
 
 
 @pytest.mark.parametrize("flags", [
@@ -135,9 +136,9 @@ def test_works_with_other_choices(flags):
     for step in range(3):
         losses = model.train_step(batch_of(2, step))
     assert losses["NCE"].item() > 0
-    domains = {domain for domain, _ in model.memory.queues}
+    domains = {domain for domain, _ in model.queue.queues}
     assert domains == ({0, 1} if "NCE_Y" in losses else {0})
-    assert all(len(keys) == 20 for keys in model.memory.queues.values())
+    assert all(len(keys) == 20 for keys in model.queue.queues.values())
 
 
 def test_resume_is_exact_and_needs_the_memory():
@@ -151,8 +152,8 @@ def test_resume_is_exact_and_needs_the_memory():
     assert first == {name: loss.item() for name, loss in other.train_step(batch_of(1, 3)).items()}
     smaller = build(*EXTERNAL, "--nce_queue_size", "3")
     smaller.load_state_dict(model.state_dict())
-    for place, keys in smaller.memory.queues.items():
-        assert torch.equal(keys, model.memory.queues[place][-3:])
+    for place, keys in smaller.queue.queues.items():
+        assert torch.equal(keys, model.queue.queues[place][-3:])
     with pytest.raises(ValueError, match="--nce_negatives external"):
         build(*EXTERNAL).load_state_dict(build().state_dict())
 
@@ -163,7 +164,7 @@ def test_weights_loaded_alone_reach_the_slow_copies(tmp_path):
     source.save_weights(tmp_path, "latest")
     model = build(*EXTERNAL)
     model.load_weights(tmp_path, "latest")
-    for p, q in zip(source.netG.parameters(), model.memory.netG.parameters(), strict=True):
+    for p, q in zip(source.netG.parameters(), model.queue.netG.parameters(), strict=True):
         assert torch.equal(p, q)
 
 

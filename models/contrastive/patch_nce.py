@@ -1,0 +1,96 @@
+"""PatchNCE: a patch of G's output should find the patch of its source at the same place, among others.
+
+Park et al. 2020, section 3. Three functions may be replaced to get a later method:
+
+- sampler(features) -> places. features: the keys', [B, C_l, H_l, W_l] of each tapped layer; places: what netF
+  takes, int64 [B, S_l] a layer.
+- weighting(query, key) -> weights of the negatives' terms, [B, S, S] (see patch_nce_loss), or None: all 1.
+  query, key: [B, S, C], unit length, of one domain and layer.
+- relation(query, key) -> scalar, added to the loss of that domain and layer.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.contrastive.momentum_queue import MomentumQueue
+from models.losses.patch_nce import patch_nce_loss
+from models.networks.base import TappedGenerator
+
+Features = list[Tensor]     # [B, C_l, H_l, W_l] of each tapped layer
+Sampler = Callable[[Sequence[Tensor]], Sequence[Tensor | None]]
+
+
+class PatchNCE:
+    """The loss of every domain, the mean over the tapped layers and the places drawn.
+
+    layers: numbers of G's tapped layers, ascending. netF embeds their features. Negatives are patches of the
+    same image (internal_negatives), of all images of the minibatch (minibatch_negatives), and of earlier
+    images (queue, whose networks then make the keys). one_pass: domains may share a pass through netG,
+    which is so where no layer mixes the images of a minibatch.
+    """
+
+    def __init__(self, netG: TappedGenerator, netF: nn.Module, *, layers: Sequence[int], sampler: Sampler,
+                 temperature: float, minibatch_negatives: bool = False, internal_negatives: bool = True,
+                 queue: MomentumQueue | None = None, one_pass: bool = True,
+                 weighting: Callable[[Tensor, Tensor], Tensor | None] | None = None,
+                 relation: Callable[[Tensor, Tensor], Tensor] | None = None):
+        self.netG, self.netF, self.layers, self.queue = netG, netF, tuple(layers), queue
+        self.key_netG, self.key_netF = (queue.netG, queue.netF) if queue else (netG, netF)
+        self.sampler, self.weighting, self.relation = sampler, weighting, relation
+        self.temperature, self.one_pass = temperature, one_pass
+        self.minibatch_negatives, self.internal_negatives = minibatch_negatives, internal_negatives
+
+    def __call__(self, sources: Sequence[Tensor], outputs: Sequence[Tensor], *, domains: Sequence[int],
+                 key_features: Sequence[Features] | None = None, flipped: bool = False) -> list[Tensor]:
+        """One scalar for each domain.
+
+        sources, outputs: [B, C, H, W] of each domain. domains: their numbers, 0 the input's, 1 the target's.
+        key_features: the sources' features, of each pass, where they are known. flipped: the outputs are of
+        mirrored sources; their features are mirrored back.
+        """
+        queries = [self.netG.encode(x, self.layers) for x in self._passes(outputs)]
+        if flipped:
+            queries = [[f.flip(3) for f in features] for features in queries]
+        if key_features is None:
+            with torch.no_grad():
+                key_features = [self.key_netG.encode(x, self.layers) for x in self._passes(sources)]
+        losses: list[Tensor] = []
+        for query, key in zip(queries, key_features, strict=True):
+            losses += self._losses(query, key, domains[len(losses):], images=len(sources[0]))
+        return losses
+
+    def momentum_update(self) -> None:
+        """To be called after G's update: the queue's networks follow."""
+        if self.queue:
+            self.queue.momentum_update(self.netG, self.netF)
+
+    def _passes(self, images: Sequence[Tensor]) -> list[Tensor]:
+        return stack_domains(images) if self.one_pass else list(images)
+
+    def _losses(self, queries: Features, keys: Features, domains: Sequence[int], images: int) -> list[Tensor]:
+        """Of the domains that one pass holds; `images` of each."""
+        keys = [k.detach() for k in keys]
+        places = self.sampler(keys)
+        with torch.no_grad():
+            key_patches = self.key_netF(keys, places)
+        losses: dict[int, list[Tensor]] = {}
+        for layer, (query, key) in enumerate(zip(self.netF(queries, places), key_patches, strict=True)):
+            for domain, q, k in zip(domains, query.split(images), key.split(images), strict=False):
+                losses.setdefault(domain, []).append(self._patch_loss(q, k, (domain, layer)))
+        return [torch.stack(layers).mean() for layers in losses.values()]
+
+    def _patch_loss(self, query: Tensor, key: Tensor, place: tuple[int, int]) -> Tensor:
+        """query, key: [B, S, C] of one domain and layer. Returns a scalar."""
+        loss = patch_nce_loss(query, key, self.temperature, minibatch_negatives=self.minibatch_negatives,
+                              internal_negatives=self.internal_negatives,
+                              negatives=self.queue.dequeue_and_enqueue(place, key) if self.queue else None,
+                              weights=self.weighting(query, key) if self.weighting else None).mean()
+        return loss + self.relation(query, key) if self.relation else loss
+
+
+def stack_domains(images: Sequence[Tensor]) -> list[Tensor]:
+    """The domains' minibatches as one, [n * B, C, H, W], where their sizes agree; else as they are."""
+    alike = all(x.shape == images[0].shape for x in images)
+    return [torch.cat(list(images))] if alike and len(images) > 1 else list(images)
