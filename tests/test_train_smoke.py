@@ -341,7 +341,7 @@ def test_the_plug_ins_of_the_documentation_work(tmp_path):
     """Files copied out of docs/plugins.md into a copy of the program, and its commands, on tiny images."""
     page = (ROOT / "docs" / "plugins.md").read_text()
     files = dict(re.findall(r"`((?:models|data)/\w+\.py)`:\n\n```python\n(.*?)```", page, re.DOTALL))
-    assert len(files) == 2
+    assert len(files) == 3
     for name in ("data", "models", "options", "util"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.glob("*.py"):
@@ -365,3 +365,11 @@ def test_the_plug_ins_of_the_documentation_work(tmp_path):
     for label, x in (("real_A", 20), ("real_B", 0)):        # the halves were swapped
         found = np.asarray(Image.open(tmp_path / f"results/facades/test_latest/images/{label}/0.png"))
         assert np.array_equal(found, np.asarray(Image.open(dataroot / "test" / "0.png"))[:, x:x + 20])
+
+    for domain in "AB":
+        paint(dataroot / f"train{domain}", numbered(2))
+    smooth = ["--dataroot", str(dataroot), "--name", "smooth", "--model", "smooth"]
+    done = process("-c", RUN_ALL, json.dumps([["train.py", *smooth, *TINY, *SHORT]]), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    log = (tmp_path / "checkpoints" / "smooth" / "loss_log.txt").read_text()
+    assert re.search(r" G: \S+ NCE: \S+ NCE_Y: \S+ TV: \S+$", log, re.MULTILINE)

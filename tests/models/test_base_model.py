@@ -1,0 +1,80 @@
+"""What BaseModel gives every model: the step's order of calls, the losses shown, plug-ins of the older form."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.adversarial import AdversarialModel
+from models.base_model import BaseModel
+from tests.adversarial import batch_of, parse
+
+
+class Toy(AdversarialModel):
+    """G is a factor on the image; its loss is the mean square of G(A) - B."""
+
+    loss_names = ("first", "G")
+
+    def __init__(self, opt):
+        super().__init__(opt)
+        self.calls = []
+        self.add_network("G", nn.Conv2d(3, 3, 1, bias=False))
+        self.add_optimizer("G", self.networks["G"].parameters())
+
+    def translator(self):
+        return self.networks["G"]
+
+    def visuals(self):
+        return {}
+
+    def loss(self):
+        return (self.networks["G"](self.real_A) - self.real_B).square().mean()
+
+
+class WithoutArguments(Toy):
+    def set_input(self, batch):
+        self.calls.append("set_input")
+        super().set_input(batch)
+
+    def optimize_parameters(self):
+        self.calls.append("optimize_parameters")
+        self.losses |= {"last": self.loss() * 3, "first": self.loss() * 2}
+        self.update("G", loss=self.loss())
+
+
+class WithABatch(Toy):
+    def optimize_parameters(self, batch):
+        assert batch["A"] is not None
+        loss = self.loss()
+        self.update("G", loss=loss)
+        return {"last": loss * 3, "first": loss * 2, "G": loss}
+
+
+@pytest.mark.parametrize("kind", [WithoutArguments, WithABatch])
+def test_a_step_shows_the_losses_in_order(kind):
+    torch.manual_seed(0)
+    model, batch = kind(parse()), batch_of(2)
+    expected = (model.networks["G"](batch["A"]) - batch["B"]).square().mean().item()
+    losses = model.train_step(batch)
+    assert list(losses) == ["first", "G", "last"]
+    assert [loss.item() for loss in losses.values()] == pytest.approx([2 * expected, expected, 3 * expected])
+    assert not any(loss.requires_grad for loss in losses.values())
+    assert model.train_step(batch)["G"].item() < expected
+
+
+def test_a_step_takes_the_minibatch_and_then_optimizes():
+    model = WithoutArguments(parse("--direction", "BtoA"))
+    batch = batch_of()
+    model.train_step(batch)
+    assert model.calls == ["set_input", "optimize_parameters"]
+    assert torch.equal(model.real_A, batch["B"]) and torch.equal(model.real_B, batch["A"])
+
+
+def test_losses_are_those_of_the_last_step_alone():
+    model = WithoutArguments(parse())
+    model.losses["stale"] = torch.zeros(())
+    assert "stale" not in model.train_step(batch_of())
+
+
+def test_a_model_without_a_step_cannot_be_made():
+    with pytest.raises(TypeError, match="abstract"):
+        type("Half", (BaseModel,), {})(parse())
