@@ -1,4 +1,4 @@
-"""What BaseModel gives every model: the step's order of calls, the losses shown, plug-ins of the older form."""
+"""BaseModel: the order of calls in a step, the losses shown, and plug-ins of the older form."""
 
 import pytest
 import torch
