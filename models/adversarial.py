@@ -1,4 +1,4 @@
-"""What the models with generators and discriminators share: building them from the flags, scores, a step."""
+"""The base class of models with a generator and a discriminator, and the networks that the flags ask for."""
 
 import math
 from argparse import Namespace
@@ -16,11 +16,14 @@ NOT_REPEATABLE = (nn.BatchNorm2d, nn.Dropout)
 
 
 class AdversarialModel(BaseModel):
-    """A model whose losses hold an adversarial objective (--gan_mode)."""
+    """A model whose losses hold an adversarial objective (--gan_mode).
+
+    repeatable: network -> whether its output for an image depends on that image alone.
+    """
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        self.repeatable: dict[str, bool] = {}   # network -> whether it treats every image by itself
+        self.repeatable: dict[str, bool] = {}
         if opt.isTrain:
             self.objective = OBJECTIVES[opt.gan_mode]
 
@@ -52,25 +55,6 @@ class AdversarialModel(BaseModel):
         loss = sum(self.discriminator_losses(name, real, fake)) / 2
         penalty = self.objective_penalty(name, real, fake)
         return loss if penalty is None else loss + self.objective.penalty_weight * penalty
-
-    def update(self, *names: str, loss: Tensor) -> None:
-        """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
-
-        What generators minimise (the first name begins with G) is shown as the loss G. A network without an
-        optimizer has nothing to learn and is passed over.
-        """
-        if names[0].startswith("G"):
-            self.losses["G"] = loss
-        self.precision.backward(loss, self.parameters_of(*names))
-        for optimizer in (self.optimizers[name] for name in names if name in self.optimizers):
-            self.precision.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-
-    def parameters_of(self, *names: str) -> list[nn.Parameter]:
-        """What the optimizers of the networks of these names change."""
-        groups = [group for name in names if name in self.optimizers
-                  for group in self.optimizers[name].param_groups]
-        return [parameter for group in groups for parameter in group["params"]]
 
 
 def check_crop(opt: Namespace, net: nn.Module, flag: str) -> None:

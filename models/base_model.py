@@ -58,7 +58,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
-        """Images of the last training step, [B, C, H, W] in [-1, 1], by label."""
+        """Images of the last step, [B, C, H, W] in [-1, 1], by label."""
 
     @abstractmethod
     def translator(self) -> nn.Module:
@@ -114,6 +114,25 @@ class BaseModel(ABC):
         self.real_A = self.to_device(batch, self.input_key)
         self.real_B = self.to_device(batch, self.target_key)
 
+    def update(self, *names: str, loss: Tensor) -> None:
+        """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
+
+        What generators minimise (the first name begins with G) is shown as the loss G. A network without an
+        optimizer has nothing to learn and is passed over.
+        """
+        if names[0].startswith("G"):
+            self.losses["G"] = loss
+        self.precision.backward(loss, self.parameters_of(*names))
+        for optimizer in (self.optimizers[name] for name in names if name in self.optimizers):
+            self.precision.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+
+    def parameters_of(self, *names: str) -> list[nn.Parameter]:
+        """What the optimizers of the networks of these names change."""
+        groups = [group for name in names if name in self.optimizers
+                  for group in self.optimizers[name].param_groups]
+        return [parameter for group in groups for parameter in group["params"]]
+
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate of an epoch (from 1)."""
         self.schedule.start_epoch(epoch)
@@ -153,7 +172,7 @@ class BaseModel(ABC):
 
     @torch.no_grad()
     def translations(self, batch: Batch) -> dict[str, Tensor]:
-        """A batch as test.py shows it: real_A, fake_B and, where the batch has a target side, real_B."""
+        """A batch as test.py shows it: real_A, fake_B and, where the batch has the target domain, real_B."""
         real = self.to_device(batch, self.input_key)
         images = {"real_A": real, "fake_B": translate(self.translator(), real)}
         if self.target_key in batch:
@@ -173,7 +192,7 @@ class BaseModel(ABC):
             checkpoint.load_weights(net, checkpoint.weights_path(folder, label, name))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a training needs to go on: weights, optimizers, plateaus."""
+        """Everything that a run needs to go on: weights, optimizers, schedules, fp16's scale."""
         return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
                 "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
                 **self.schedule.state_dict(), "scaler": self.precision.scaler.state_dict()}

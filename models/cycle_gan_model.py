@@ -100,12 +100,12 @@ class CycleGANModel(AdversarialModel):
     # ---- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"pools": {side: p.state_dict() for side, p in self.pools.items()}}
+        return super().state_dict() | {"pools": {domain: p.state_dict() for domain, p in self.pools.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        for side, pool in self.pools.items():
-            pool.load_state_dict(state["pools"][side])
+        for domain, pool in self.pools.items():
+            pool.load_state_dict(state["pools"][domain])
 
 
 def check_cycle_gan(opt: Namespace) -> None:

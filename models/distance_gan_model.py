@@ -15,7 +15,7 @@ from util.image_pool import ImagePool
 class DistanceGANModel(AdversarialModel):
     """G keeps distances: between two images or, with --use_self_distance, between an image's halves.
 
-    The paper measures mean and deviation of the distances beforehand, on a part of the data; here they are
+    The paper measures mean and std of the distances beforehand, on a part of the data; here they are
     those of all images seen so far. Each image is compared with the one before it, in the minibatch or
     in the step before, so that pairs exist at --batch_size 1.
     """
@@ -28,7 +28,7 @@ class DistanceGANModel(AdversarialModel):
             add("--use_self_distance", action="store_true",
                 help="compare the left and right halves of each image, not two images (SelfDistance)")
             add("--unnormalized_distances", action="store_true",
-                help="compare the distances as they are, not less their mean and over their deviation")
+                help="compare the distances as they are, not less their mean and over their std")
             add("--distance_warmup", type=int, default=100,
                 help="distances to measure before the normalised loss counts; until then it is 0")
         return parser
@@ -42,7 +42,7 @@ class DistanceGANModel(AdversarialModel):
             for name, net in self.networks.items():
                 self.add_optimizer(name, net.parameters())
             self.pool = ImagePool(opt.pool_size)
-            self.moments = {side: RunningMoments(self.device) for side in "AB"}
+            self.moments = {domain: RunningMoments(self.device) for domain in "AB"}
             self.last: dict[str, Tensor] = {}    # of the step before: its last real_A, fake_B and real_B
 
     def translator(self) -> nn.Module:
@@ -72,7 +72,7 @@ class DistanceGANModel(AdversarialModel):
         return self.losses["D"]
 
     def distance_loss(self) -> Tensor:
-        """Mean of |distance before - distance after translation|, each normalised by its side's moments."""
+        """Mean of |distance before - distance after translation|, each normalised by its domain's moments."""
         before, after = self.distances("real_A", self.real_A), self.distances("fake_B", self.fake_B)
         if not self.opt.unnormalized_distances:
             self.moments["A"].add(before)
@@ -98,14 +98,14 @@ class DistanceGANModel(AdversarialModel):
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {
             "pool": self.pool.state_dict(), "last": dict(self.last),
-            "moments": {side: moments.state_dict() for side, moments in self.moments.items()}}
+            "moments": {domain: moments.state_dict() for domain, moments in self.moments.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.pool.load_state_dict(state["pool"])
         self.last = {label: images.to(self.device) for label, images in state["last"].items()}
-        for side, moments in self.moments.items():
-            moments.load_state_dict(state["moments"][side])
+        for domain, moments in self.moments.items():
+            moments.load_state_dict(state["moments"][domain])
 
 
 def check_distance_gan(opt: Namespace) -> None:

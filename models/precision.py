@@ -70,12 +70,12 @@ class Precision:
         self._stepped = True
 
     def end_step(self) -> None:
-        """To be called once behind all `step`s of a training step: fp16 then chooses its next scale."""
+        """To be called once after all updates of a training step: fp16 then chooses its next scale."""
         if self._stepped:
             self.scaler.update()
             self._stepped = False
 
     def load_scaler(self, state: dict[str, Any] | None) -> None:
-        """Go on with the scale of an earlier fp16 training; any other training has none."""
+        """Go on with the scale of an earlier fp16 run; any other run has none."""
         if state and self.scaler.is_enabled():
             self.scaler.load_state_dict(state)

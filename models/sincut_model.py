@@ -1,4 +1,4 @@
-"""SinCUT: translation learnt from one image a side (Park et al. 2020, section 4.4)."""
+"""SinCUT: translation learnt from one image of each domain (Park et al. 2020, section 4.4)."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Any
