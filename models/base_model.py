@@ -206,8 +206,20 @@ class BaseModel(ABC):
             net.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+            lay_out_moments(optimizer)
         self.schedule.load_state_dict(state)
         self.precision.load_scaler(state.get("scaler"))
+
+
+def lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Give every moment the memory order of its parameter: fused kernels walk both side by side.
+
+    A run may go on with another --channels_last than the one that it was saved with.
+    """
+    for parameter, moments in optimizer.state.items():
+        for name, moment in moments.items():
+            if moment.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter).copy_(moment)
 
 
 def translate(net: nn.Module, images: Tensor) -> Tensor:

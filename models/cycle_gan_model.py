@@ -105,7 +105,7 @@ class CycleGANModel(AdversarialModel):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         for domain, pool in self.pools.items():
-            pool.load_state_dict(state["pools"][domain])
+            pool.load_state_dict(state["pools"][domain], self.device)
 
 
 def check_cycle_gan(opt: Namespace) -> None:

@@ -102,7 +102,7 @@ class DistanceGANModel(AdversarialModel):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.pool.load_state_dict(state["pool"])
+        self.pool.load_state_dict(state["pool"], self.device)
         self.last = {label: images.to(self.device) for label, images in state["last"].items()}
         for domain, moments in self.moments.items():
             moments.load_state_dict(state["moments"][domain])

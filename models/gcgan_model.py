@@ -108,7 +108,7 @@ class GcGANModel(AdversarialModel):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         for name, pool in self.pools.items():
-            pool.load_state_dict(state["pools"][name])
+            pool.load_state_dict(state["pools"][name], self.device)
 
 
 def geometry_consistency(plain: Tensor, returned: Tensor) -> Tensor:

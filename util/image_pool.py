@@ -38,11 +38,11 @@ class ImagePool:
             return image
         place = int(torch.randint(self.size, ()).item())
         old, self.images[place] = self.images[place], image.clone()
-        return old.to(image.device)
+        return old
 
     def state_dict(self) -> dict[str, Any]:
         return {"images": list(self.images)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Of a larger pool, the first `size` images are taken."""
-        self.images = list(state["images"][:self.size])
+        self.images = [image.to(device) for image in state["images"][:self.size]]

@@ -1,12 +1,14 @@
 """BaseModel: the order of calls in a step, the losses shown, and plug-ins of the older form."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from models.adversarial import AdversarialModel
 from models.base_model import BaseModel
-from tests.adversarial import batch_of, parse
+from tests.adversarial import batch_of, build, parse
 
 
 class Toy(AdversarialModel):
@@ -78,3 +80,20 @@ def test_losses_are_those_of_the_last_step_alone():
 def test_a_model_without_a_step_cannot_be_made():
     with pytest.raises(TypeError, match="abstract"):
         type("Half", (BaseModel,), {})(parse())
+
+
+@pytest.mark.parametrize(("saved", "resumed"), [("false", "true"), ("true", "false")])
+def test_resuming_in_another_memory_order_takes_the_same_next_step(saved, resumed):
+    """A moment that keeps its old strides would be applied to the wrong weights."""
+    first, same, other = (build("--channels_last", order, "--ngf", "8") for order in (saved, saved, resumed))
+    for step in range(3):
+        first.train_step(batch_of(1, step))
+    state = copy.deepcopy(first.state_dict())
+    for model in (same, other):
+        model.load_state_dict(copy.deepcopy(state))
+        torch.manual_seed(5)
+        model.train_step(batch_of(1, 3))
+    before = state["networks"]["G"]
+    steps = [torch.cat([(net.get_parameter(key) - before[key]).flatten() for key in before if "weight" in key])
+             for net in (same.networks["G"], other.networks["G"])]
+    assert torch.corrcoef(torch.stack(steps))[0, 1] > 0.999

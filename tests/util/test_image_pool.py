@@ -56,7 +56,7 @@ def test_state_comes_back(tmp_path):
 
     state = torch.load(tmp_path / "state.pth", weights_only=True)
     again = ImagePool(3)
-    again.load_state_dict(state["pool"])
+    again.load_state_dict(state["pool"], torch.device("cpu"))
     torch.set_rng_state(state["random"])
     assert torch.equal(again.query(numbered(8, 20)), expected)
 
@@ -64,5 +64,12 @@ def test_state_comes_back(tmp_path):
 def test_a_smaller_pool_takes_what_fits():
     large, small = ImagePool(5), ImagePool(2)
     large.query(numbered(0, 5))
-    small.load_state_dict(large.state_dict())
+    small.load_state_dict(large.state_dict(), torch.device("cpu"))
     assert [image[0, 0, 0].item() for image in small.images] == [0, 1]
+
+
+def test_a_resumed_pool_lies_on_the_device_of_the_run():
+    pool, again = ImagePool(2), ImagePool(2)
+    pool.query(numbered(0, 2))
+    again.load_state_dict(pool.state_dict(), torch.device("meta"))
+    assert [image.device.type for image in again.images] == ["meta", "meta"]
