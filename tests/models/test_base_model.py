@@ -94,6 +94,6 @@ def test_resuming_in_another_memory_order_takes_the_same_next_step(saved, resume
         torch.manual_seed(5)
         model.train_step(batch_of(1, 3))
     before = state["networks"]["G"]
-    steps = [torch.cat([(net.get_parameter(key) - before[key]).flatten() for key in before if "weight" in key])
-             for net in (same.networks["G"], other.networks["G"])]
+    steps = [torch.cat([(model.networks["G"].get_parameter(key) - before[key]).flatten()
+                        for key in before if "weight" in key]) for model in (same, other)]
     assert torch.corrcoef(torch.stack(steps))[0, 1] > 0.999
