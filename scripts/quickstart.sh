@@ -58,4 +58,4 @@ else
 fi
 
 stage "report"
-.venv/bin/python scripts/demo_report.py "$results"
+.venv/bin/python scripts/reports/demo_report.py "$results"

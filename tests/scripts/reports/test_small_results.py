@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.exported import exported, write_images
 
-PROGRAM = Path(__file__).parents[2] / "scripts" / "small_results.py"
+PROGRAM = Path(__file__).parents[3] / "scripts" / "reports" / "small_results.py"
 TINY = ("--ngf 2 --ndf 2 --crop_size 16 --load_size 16 --netG resnet_4blocks --netD n_layers --n_layers_D 1 "
         "--max_dataset_size 2 --n_epochs 1 --n_epochs_decay 0 --gpu_ids -1 --num_threads 0 --display_id 0")
 

