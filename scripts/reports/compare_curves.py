@@ -1,6 +1,7 @@
 """Draw the losses of several runs into one image: a line for each group of runs, a band for their spread.
 
-    python scripts/reports/compare_curves.py losses.svg fp32=checkpoints/a_s0,checkpoints/a_s1 bf16=checkpoints/b_s0
+    python scripts/reports/compare_curves.py losses.svg \\
+        fp32=checkpoints/a_s0,checkpoints/a_s1 bf16=checkpoints/b_s0
 
 Reads stats.jsonl of each folder. A line is the mean over the group's runs, smoothed (--smooth), a band goes
 from the lowest run to the highest. Only images that all runs of a group have reached are drawn.
