@@ -27,14 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.benchmarks.cases import MODELS, time_cases  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
-# What a worker asks for and not every sub-command has a flag for.
+# Settings of the workers for which some sub-commands have no flag.
 DEFAULTS = {"reference": None, "reference_python": sys.executable, "steps": 1, "warmup": 0, "profile": False,
             "dataroot": None, "max_dataset_size": None, "num_threads": 0, "items": None}
 
 
 def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="what", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, title: str) -> ArgumentParser:
         return commands.add_parser(name, help=title, description=title,
@@ -101,11 +101,11 @@ def check(args: Namespace) -> None:
         value = vars(args).get(flag)
         if value is not None and value < least:
             raise UsageError(f"--{flag} is {value}; it must be at least {least}")
-    if args.what in ("decoding", "memory"):
+    if args.command in ("decoding", "memory"):
         return
-    alone = args.what == "data" and args.models == ["SinCUT"]
-    if args.what != "step" and not args.dataroot and not alone:
-        raise UsageError(f"{args.what} needs --dataroot, a folder with trainA, trainB, testA and testB")
+    alone = args.command == "data" and args.models == ["SinCUT"]
+    if args.command != "step" and not args.dataroot and not alone:
+        raise UsageError(f"{args.command} needs --dataroot, a folder with trainA, trainB, testA and testB")
     for flag in ("baseline", "reference"):
         checkout = vars(args)[flag]
         if checkout and not (Path(checkout) / "options" / "train_options.py").is_file():
@@ -114,11 +114,11 @@ def check(args: Namespace) -> None:
 
 def main() -> None:
     args = parse()
-    if args.what == "decoding":
+    if args.command == "decoding":
         from scripts.benchmarks.decoding import compare  # only here: it loads torch, which takes seconds
 
         compare(args.folder, args.images, args.rounds)
-    elif args.what == "memory":
+    elif args.command == "memory":
         from scripts.benchmarks.memory import CASES, memory_table  # as above
 
         print(memory_table(args.flags or CASES))

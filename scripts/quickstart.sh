@@ -37,7 +37,7 @@ stage "training"
 checkpoints=checkpoints/$name
 training=(--dataroot datasets/emoji --name "$name" --load_size 72 --crop_size 64 --ngf 32 --ndf 32
           --netG resnet_6blocks "${schedule[@]}")
-done_with=$checkpoints/quickstart_finished.txt  # the flags of the training that came to its end
+done_with=$checkpoints/quickstart_finished.txt  # the flags of the run that came to its end
 if [ "$(cat "$done_with" 2>/dev/null)" = "${training[*]}" ]; then
     echo "$checkpoints: trained already"
 else

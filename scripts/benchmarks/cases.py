@@ -24,15 +24,15 @@ OF_THE_REFERENCE = ("CUT", "FastCUT", "SinCUT")     # its CycleGAN does not star
 SINCUT_ITEMS = 1600     # crops that `data` reads; an epoch of SinCUT, 100,000 crops, would take minutes
 
 # Floating point operations of one training step at 256 pixels and batch 1, of the operations that the model
-# needs: G's passes, D's, their backwards and the encoder's; what repeats itself is not counted. FastCUT's is
+# needs: G's passes, D's, their backwards and the encoder's; repeated operations are not counted. FastCUT's is
 # the mean of mirrored and unmirrored steps.
 STEP_GFLOP = {"CUT": 1286.0, "FastCUT": 730.0}
-# Flags of --flags that leave these operations what they are.
+# Flags of --flags that do not change these operations.
 SAME_OPERATIONS = {"--channels_last", "--compile", "--grad_checkpoint"}
 
 
 class Case(NamedTuple):
-    """What is timed. subject: ours, baseline (an older checkout of this project) or reference."""
+    """One thing to time. subject: ours, baseline (an older checkout of this project) or reference."""
 
     subject: str
     model: str
@@ -50,7 +50,7 @@ class Case(NamedTuple):
 def time_cases(args: Namespace) -> None:
     """Time all cases round after round; print the table, and write --json and --plot."""
     device = {"device": args.device, "clock": args.clock}
-    peak = run_worker(sys.executable, "peak_worker.py", args, device) if args.what == "step" else {}
+    peak = run_worker(sys.executable, "peak_worker.py", args, device) if args.command == "step" else {}
     results: dict[Case, list[dict[str, Any]]] = {}
     for number in range(args.rounds):
         for case in cases(args):
@@ -63,7 +63,7 @@ def time_cases(args: Namespace) -> None:
         row["ratio"] = ratios(row, table)
     print(render(table, peak))
     if args.plot:
-        args.plot.write_text(draw(table, args.what))
+        args.plot.write_text(draw(table, args.command))
     if args.json:
         content = {"command": sys.argv[1:], "machine": machine(args), "peak": peak, "load": os.getloadavg(),
                    "results": table}
@@ -83,10 +83,10 @@ def cases(args: Namespace) -> list[Case]:
 
 
 def settings(case: Case, args: Namespace) -> dict[str, Any]:
-    """What a worker needs to know, with the model's own sizes where none were given."""
+    """The settings of a case's worker, with the model's own sizes where none were given."""
     single = case.model == "SinCUT"
     checkout = {"ours": ROOT, "baseline": args.baseline, "reference": args.reference}[case.subject]
-    return {"what": args.what, "model_flags": MODELS[case.model].split(), "precision": case.precision,
+    return {"command": args.command, "model_flags": MODELS[case.model].split(), "precision": case.precision,
             "device": args.device, "size": args.size or (64 if single else 256), "clock": args.clock,
             "batch_size": args.batch_size or (16 if single else 1), "steps": args.steps,
             "warmup": args.warmup, "profile": args.profile,
@@ -97,7 +97,7 @@ def settings(case: Case, args: Namespace) -> dict[str, Any]:
 
 
 def measure(case: Case, args: Namespace) -> dict[str, Any]:
-    """What the case's worker found: seconds, images, peak_MB and, with --profile, operations."""
+    """The answer of the case's worker: seconds, images, peak_MB and, with --profile, operations."""
     if case.subject == "reference":
         return run_worker(args.reference_python, "reference_worker.py", args, settings(case, args))
     return run_worker(sys.executable, "project_worker.py", args, settings(case, args))
@@ -133,7 +133,7 @@ def summary(case: Case, runs: list[dict[str, Any]], args: Namespace,
            "seconds": round(median, 5), "quartiles": [round(q, 5) for q in quartiles(seconds)],
            "samples": len(seconds), "images_per_second": round(runs[0]["images"] / median, 4),
            "peak_MB": round(max(run["peak_MB"] for run in runs))}
-    if args.what == "step" and case.model in STEP_GFLOP and set(case.flags.split()) <= SAME_OPERATIONS:
+    if args.command == "step" and case.model in STEP_GFLOP and set(case.flags.split()) <= SAME_OPERATIONS:
         gflop = STEP_GFLOP[case.model] * (sizes["size"] / 256) ** 2 * sizes["batch_size"]
         row["GFLOP/s"] = round(gflop / median, 1)
         best = peak.get("bf16_GFLOP/s" if case.precision in ("bf16", "fp16") else "fp32_GFLOP/s")

@@ -33,7 +33,7 @@ NOISE_SIZE = 966, 1200              # height and width of SinCUT's image where n
 def main() -> None:
     settings = json.loads(sys.argv[1])
     torch.set_num_threads(settings["threads"])
-    timed = {"step": steps, "epoch": epoch, "translate": translation, "data": reading}[settings["what"]]
+    timed = {"step": steps, "epoch": epoch, "translate": translation, "data": reading}[settings["command"]]
     with contextlib.redirect_stdout(io.StringIO()):
         answer = timed(settings)
     answer["peak_MB"] = peak_megabytes(settings["device"])

@@ -26,7 +26,7 @@ def main() -> None:
     torch.set_num_threads(settings["threads"])
     if settings["device"] == "cpu":
         torch.Tensor.cuda = lambda self, *args, **kwargs: self
-    timed = {"step": steps, "epoch": epoch, "translate": translation}[settings["what"]]
+    timed = {"step": steps, "epoch": epoch, "translate": translation}[settings["command"]]
     with contextlib.redirect_stdout(io.StringIO()):
         seconds, images = timed(settings)
     usage = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -1,4 +1,4 @@
-"""What a benchmark shows: a table of medians and ratios, the operations of a step, and bars as SVG."""
+"""The output of a benchmark: a table of medians and ratios, the operations of a step, and bars as SVG."""
 
 import statistics
 from typing import Any
@@ -29,7 +29,7 @@ def compared_with(row: Row, table: list[Row]) -> Row | None:
 
 
 def ratios(row: Row, table: list[Row]) -> dict[str, float] | None:
-    """How many times faster than the other's median, and what part of its memory."""
+    """How many times faster than the other's median, and its memory as a part of the other's."""
     other = compared_with(row, table)
     if other is None:
         return None
@@ -53,26 +53,26 @@ def render(table: list[Row], peak: dict[str, float]) -> str:
 
 
 def shares(row: Row, shown: int = 12) -> list[str]:
-    """The longest operations of a step, with what part of all operations' time they take."""
+    """The longest operations of a step, with their share of all operations' time."""
     total = sum(each["seconds"] for each in row["operations"])
     return ["", f"{row['case']}, operations of one step under the profiler: {total:.3f} s",
             *(f"{one['seconds'] / total:7.1%} {one['seconds']:8.3f} s {one['calls']:6} x {one['operation']}"
               for one in row["operations"][:shown])]
 
 
-def draw(table: list[Row], what: str) -> str:
+def draw(table: list[Row], command: str) -> str:
     """An SVG image: the seconds of each case and its peak of memory."""
     half = (len(table) + 1) * BAR + 10
     others = {row["subject"] for row in table} - {"ours"}
     beside = f" (of the {others.pop()}'s)" if others else ""
-    seconds = bars(table, "seconds", f"{what}: median seconds{beside}", "s", 2, 0)
+    seconds = bars(table, "seconds", f"{command}: median seconds{beside}", "s", 2, 0)
     memory = bars(table, "peak_MB", f"peak of memory{beside}", "MB", 0, half)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{2 * half}">'
             f'<style>{STYLE}</style>{seconds}{memory}</svg>\n')
 
 
 def bars(table: list[Row], field: str, title: str, unit: str, digits: int, top: float) -> str:
-    """A bar for each case, from `top` down, with its value and, for ours, what part of the other's it is."""
+    """A bar for each case, from `top` down, with its value and, for ours, its ratio to the other's."""
     longest = max(row[field] for row in table)
     parts = [f'<text class="title" x="{LEFT}" y="{top + 16}">{escape(title)}</text>']
     for number, row in enumerate(table, 1):

@@ -8,7 +8,7 @@ from scripts.benchmarks.cases import ROOT, Case, cases, settings, summary
 
 
 def arguments(**changes) -> Namespace:
-    values = dict(what="step", models=["CUT"], precisions=["fp32", "bf16"], size=None, batch_size=None,
+    values = dict(command="step", models=["CUT"], precisions=["fp32", "bf16"], size=None, batch_size=None,
                   steps=2, warmup=1, clock="wall", device="cpu", dataroot=None, max_dataset_size=None,
                   num_threads=4, flags=None, profile=False, reference="somewhere", baseline=None, items=None,
                   threads=1)

@@ -46,7 +46,7 @@ def test_the_driver_of_a_reference(tmp_path):
         path = tmp_path / "checkout" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    settings = {"checkout": str(tmp_path / "checkout"), "what": "step", "size": 8,
+    settings = {"checkout": str(tmp_path / "checkout"), "command": "step", "size": 8,
                 "model_flags": ["--model", "cut", "--CUT_mode", "FastCUT"], "batch_size": 1,
                 "steps": 3, "warmup": 1, "threads": 1, "device": "cpu", "clock": "wall",
                 "dataroot": None, "max_dataset_size": None, "num_threads": 0, "folder": str(tmp_path),
