@@ -60,9 +60,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     memory = command("memory", "count how large a minibatch or an image fits on a GPU")
     memory.add_argument("--flags", action="append", metavar="='FLAGS'",
                         help="flags of train.py to count instead of the usual ones; given again, more rows")
-    args = parser.parse_args(argv)
-    check(args)
-    return args
+    return parser.parse_args(argv)
 
 
 def add_case_flags(parser: ArgumentParser, *, with_reference: bool) -> None:
@@ -114,6 +112,7 @@ def check(args: Namespace) -> None:
 
 def main() -> None:
     args = parse()
+    check(args)
     if args.command == "decoding":
         from scripts.benchmarks.decoding import compare  # only here: it loads torch, which takes seconds
 

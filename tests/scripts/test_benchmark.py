@@ -1,12 +1,17 @@
 """benchmark.py really, with tiny networks: what it times and counts, what it compares, what it refuses."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from scripts.benchmark import parse
+from scripts.benchmarks.memory import CASES, GPUS
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "--ngf 2 --ndf 2 --netF_nc 4 --netG resnet_4blocks --nce_layers 0,4"
@@ -97,6 +102,21 @@ def test_memory_is_counted_for_the_flags_given():
 def test_mistakes_are_said_in_one_line(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_the_commands_in_the_pages_are_understood():
+    commands = []
+    for page in (*ROOT.glob("docs/*.md"), ROOT / "README.md"):
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ").replace("\n./", " ./")
+        commands += re.findall(r"python scripts/benchmark\.py ([^`|\n]+)", text)
+    parsed = [parse(shlex.split(command)) for command in commands]
+    assert {args.command for args in parsed} == {"step", "epoch", "translate", "data", "decoding", "memory"}
+
+
+def test_the_page_counts_the_memory_of_the_cases_that_are_counted():
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(--precision .*?)`", page, re.MULTILINE) == list(CASES)
+    assert " | ".join(f"{gib} GiB" for gib in GPUS) in page
 
 
 def test_a_failing_case_shows_its_message(tmp_path):
