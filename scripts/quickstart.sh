@@ -3,7 +3,7 @@
 # cores, faster with CUDA.
 #     bash scripts/quickstart.sh          trains for about 4 minutes
 #     bash scripts/quickstart.sh --fast   trains for about a minute: enough to see that all works
-# A second run skips what is done. Everything lies in .venv, datasets/emoji, checkpoints and results.
+# A second start skips what is done already. Everything lies in .venv, datasets/emoji, checkpoints and results.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

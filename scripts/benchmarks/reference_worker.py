@@ -36,6 +36,7 @@ def main() -> None:
 
 
 def flags(settings: dict) -> list:
+    """The flags of its train.py and test.py."""
     found = [*settings["model_flags"], "--dataroot", settings["dataroot"] or "none", "--name", "benchmark",
              "--crop_size", str(settings["size"]), "--batch_size", str(settings["batch_size"]),
              "--num_threads", str(settings["num_threads"]),
@@ -79,6 +80,7 @@ def now(settings: dict) -> float:
 
 
 def step(model, batch: dict) -> None:
+    """One training step, by the reference's own methods."""
     model.set_input(batch)
     model.optimize_parameters()
 
