@@ -3,7 +3,7 @@
 # cores, faster with CUDA.
 #     bash scripts/quickstart.sh          trains for about 4 minutes
 #     bash scripts/quickstart.sh --fast   trains for about a minute: enough to see that all works
-# A second run skips what is done. Everything lies in .venv, datasets/emoji, checkpoints and results.
+# A second start skips what is done already. Everything lies in .venv, datasets/emoji, checkpoints and results.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -37,7 +37,7 @@ stage "training"
 checkpoints=checkpoints/$name
 training=(--dataroot datasets/emoji --name "$name" --load_size 72 --crop_size 64 --ngf 32 --ndf 32
           --netG resnet_6blocks "${schedule[@]}")
-done_with=$checkpoints/quickstart_finished.txt  # the flags of the training that came to its end
+done_with=$checkpoints/quickstart_finished.txt  # the flags of the run that came to its end
 if [ "$(cat "$done_with" 2>/dev/null)" = "${training[*]}" ]; then
     echo "$checkpoints: trained already"
 else
@@ -58,4 +58,4 @@ else
 fi
 
 stage "report"
-.venv/bin/python scripts/demo_report.py "$results"
+.venv/bin/python scripts/reports/demo_report.py "$results"

@@ -1,14 +1,14 @@
-"""Run experiments of the paper one after the other, and print their figures beside the paper's.
+"""Run experiments of the paper one after the other, and print their scores beside the paper's.
 
     python scripts/reproduce.py --list
     python scripts/reproduce.py horse2zebra_cut 'cityscapes_*' -- --batch_size 4
     python scripts/reproduce.py horse2zebra_cut --seeds 0 1 2
     python scripts/reproduce.py --table
 
-Each is scripts/experiments/<name>.sh, whose head says what it costs; flags behind -- go to train.py, and the
-environment variables that experiments/common.sh names are handed on. What is finished is skipped and what was
-interrupted goes on, so that the same command can be given again. With --seeds, runs are called
-<name>_seed<n>, and the table shows mean and standard deviation.
+Each is scripts/experiments/<name>.sh, whose head tells its cost. Flags behind -- go to train.py, and the
+environment variables that experiments/common.sh names are passed on. Finished runs are skipped and
+interrupted ones go on, so that the same command can be given again. With --seeds, runs are called
+<name>_seed<n>, and the table shows mean and std.
 """
 
 import argparse
@@ -31,16 +31,16 @@ from util.errors import RunError, UsageError, run_command  # noqa: E402
 
 FOLDER = ROOT / "scripts" / "experiments"
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)    # exit codes of a script that was asked to stop
-# The paper's name of a figure -> that of scripts/evaluate_segmentation.py, where they differ.
+# The paper's name of a score -> that of scripts/evaluate_segmentation.py, where they differ.
 OUR_NAMES = {"mAP": "mean IoU"}
 
 
 class Experiment(NamedTuple):
-    """What the head of an experiment's script says."""
+    """An experiment of the paper, as the head of its script describes it."""
 
     name: str
     title: str
-    expected: dict[str, str]    # figure -> the paper's value; with ? behind it where it is only recalled
+    expected: dict[str, str]    # score -> the paper's value, with ? behind it where it is only recalled
     cost: str
 
     @property
@@ -96,8 +96,8 @@ def run_all(experiments: Sequence[Experiment], seeds: Sequence[int | None],
     return failed
 
 
-def figures(name: str, results: Path) -> dict[str, float]:
-    """What scripts/evaluate.py and evaluate_segmentation.py found for a run; {} before they have."""
+def scores(name: str, results: Path) -> dict[str, float]:
+    """A run's scores by scripts/evaluate.py and evaluate_segmentation.py; {} before they ran."""
     found = {}
     for path in sorted(results.glob(f"{name}/*_latest/*.json")):
         if path.name in ("metrics.json", "segmentation.json"):
@@ -107,7 +107,7 @@ def figures(name: str, results: Path) -> dict[str, float]:
 
 
 def summarize(values: Sequence[float]) -> str:
-    """Mean, and standard deviation where there are several, to a tenth or, below 10, three digits."""
+    """Mean, and std where there are several values, to a tenth or, below 10, three digits."""
     if not values:
         return ""
     mean = statistics.mean(values)
@@ -117,10 +117,10 @@ def summarize(values: Sequence[float]) -> str:
 
 
 def table(experiments: Sequence[Experiment], seeds: Sequence[int | None], results: Path) -> str:
-    """A Markdown table: the figures the paper has, and those of ours that there are."""
-    rows = [("experiment", "figure", "ours", "paper"), ("---", "---", "---:", "---:")]
+    """A Markdown table: the scores that the paper reports, and ours as far as there are any."""
+    rows = [("experiment", "score", "ours", "paper"), ("---", "---", "---:", "---:")]
     for experiment in experiments:
-        runs = [figures(run_name(experiment, seed), results) for seed in seeds]
+        runs = [scores(run_name(experiment, seed), results) for seed in seeds]
         names = {OUR_NAMES.get(name, name): name for name in experiment.expected}
         names |= {name: name for found in runs for name in found if name not in names}
         for ours, paper in names.items():
@@ -141,8 +141,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="experiments, or patterns such as 'cityscapes_*'")
-    add("--list", action="store_true", help="show the experiments and what they cost")
-    add("--table", action="store_true", help="only print the table of what has been found")
+    add("--list", action="store_true", help="show the experiments and their cost")
+    add("--table", action="store_true", help="only print the table of the scores so far")
     add("--seeds", type=int, nargs="+", metavar="N", help="run each once with every seed")
     arguments = parser.parse_args(own)
     if not (arguments.names or arguments.list or arguments.table):

@@ -1,5 +1,5 @@
 # Makes .venv in the current folder, the repository's root, and installs the requirements: source it, then run
-# .venv/bin/python. What is done already is skipped. PYTHON=... chooses the interpreter for a new .venv.
+# .venv/bin/python. Steps that are done are skipped. PYTHON=... chooses the interpreter for a new .venv.
 # uv does the installing where it is on the PATH (faster); pip does otherwise.
 
 find_python() {  # prints the first Python that is new enough

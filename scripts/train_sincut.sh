@@ -4,8 +4,8 @@
 #     bash scripts/train_sincut.sh DATAROOT NAME            as published: 16 epochs of 100,000 crops, for a GPU
 #     bash scripts/train_sincut.sh DATAROOT NAME --short    smaller networks, 48,000 crops: for a CPU
 #     bash scripts/train_sincut.sh DATAROOT NAME --glance   the same with 4,000 crops: to see that all works
-# Further arguments are flags of train.py; --continue_train goes on where a training was cut off. The image lies
-# in results/NAME then.
+# Further arguments are flags of train.py; --continue_train goes on with a run that was interrupted. The
+# translated image lies in results/NAME then.
 set -euo pipefail
 
 if [ $# -lt 2 ] || [[ $1 == -* || $2 == -* ]]; then
@@ -23,7 +23,7 @@ shift 2
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup_venv.sh
 
-# What shows most in little time: many cheap steps, and more patches a crop to learn from each.
+# These flags show most in little time: many cheap steps, and more patches a crop to learn from.
 small=(--netG smallstylegan2 --ngf 5 --ndf 4 --batch_size 8 --num_patches 32 --R1_every 4)
 flags=()
 case "${1:-}" in

@@ -1,4 +1,4 @@
-"""The pages on experiments and data sets say what the scripts say."""
+"""The pages agree with the scripts: experiments, data sets, and the programs that they name."""
 
 import json
 import re
@@ -31,7 +31,8 @@ def test_every_data_set_is_described():
         assert ("not known" in line) == ("files" in entry and not known)
 
 
-def test_every_flag_and_file_named_exists():
-    for page in (EXPERIMENTS, DATASETS):
-        for path in re.findall(r"(?:bash|python) ((?:scripts|datasets)/[\w/]+\.(?:py|sh))", page):
-            assert (ROOT / path).exists(), path
+def test_every_program_named_exists():
+    for page in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md"):
+        text = page.read_text(encoding="utf-8")
+        for path in re.findall(r"(?:bash|python|`)\s*((?:scripts|datasets)/[\w/]+\.(?:py|sh))", text):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Ablation on Cityscapes, label map -> photo: without the identity loss, 15 negatives a patch.
 # Expected: FID 59.7 ?, mAP 23.1 ?
-# Source: the ablation table of Park et al. 2020; figures with ? are recalled, not checked
+# Source: the ablation table of Park et al. 2020; scores with ? are recalled, not checked
 # Cost: at most 79 GPU hours, those of CUT by Table 1: 400 epochs of 2,975 steps at 0.24 s
 # Data: python datasets/prepare_cityscapes.py, from the files that cityscapes-dataset.com gives out
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

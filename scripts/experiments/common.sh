@@ -1,5 +1,5 @@
-# What every experiment here does, step by step; its script sources this file. A step that is done is skipped, a
-# training that was interrupted goes on, so a script can be started again at any time.
+# The steps of every experiment here; its script sources this file. A step that is done is skipped and an
+# interrupted run goes on, so a script can be started again at any time.
 #
 #     bash scripts/experiments/horse2zebra_cut.sh
 #     DATAROOT=/data/h2z NAME=first bash scripts/experiments/horse2zebra_cut.sh --batch_size 4
@@ -7,7 +7,7 @@
 # Flags behind the script's name go to train.py, after the script's own, so they win. The environment sets:
 #   DATAROOT          folder of the data set (the script's own, under ./datasets)
 #   NAME              name of the run (the script's)
-#   CHECKPOINTS, RESULTS              folders of the runs and of what comes out (./checkpoints, ./results)
+#   CHECKPOINTS, RESULTS              folders of the runs and of the translations (./checkpoints, ./results)
 #   TRANSLATE_FLAGS, EVALUATE_FLAGS   more flags for test.py and scripts/evaluate.py, separated by spaces
 #   SEGMENTER         network that finds labels in photos, for the Cityscapes scores (docs/evaluation.md)
 #   PYTHON            Python to use (.venv/bin/python where that is)
@@ -36,7 +36,7 @@ name=${NAME:-$script}
 checkpoints=$(absolute "${CHECKPOINTS:-$PWD/checkpoints}")
 results=$(absolute "${RESULTS:-$PWD/results}")
 python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
-finished=$checkpoints/$name/finished.txt  # holds the flags of a training that came to its end
+finished=$checkpoints/$name/finished.txt  # holds the flags of a run that came to its end
 
 made_since() {  # made_since FILE OTHER: whether FILE is there and no older than OTHER
     [ -e "$1" ] && ! [ "$2" -nt "$1" ]
@@ -75,7 +75,7 @@ translate() {  # translate [PHASE] FLAGS...: of test.py; PHASE is test or train
     run "$python" test.py "${common[@]}" --results_dir "$results" --phase "$phase" "$@" ${TRANSLATE_FLAGS:-}
 }
 
-evaluate() {  # FID and more against all real images of the target side
+evaluate() {  # FID and more against all real images of the target domain
     local real=$dataroot/${phase}B
     [ "$direction" = AtoB ] || real=$dataroot/${phase}A
     if made_since "$out/metrics.json" "$out/index.html"; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Ablation on Horse -> zebra: external negatives only.
 # Expected: FID 53.0 ?
-# Source: the ablation table of Park et al. 2020; figures with ? are recalled, not checked
+# Source: the ablation table of Park et al. 2020; scores with ? are recalled, not checked
 # Cost: at most 36 GPU hours, those of CUT by Table 1: 400 epochs of 1,334 steps at 0.24 s
 # Data: bash datasets/download_dataset.sh horse2zebra
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

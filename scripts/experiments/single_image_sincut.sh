@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Painting -> photo with SinCUT, from one image a side (Monet's Etretat), at full resolution.
+# Painting -> photo with SinCUT, from one image a domain (Monet's Etretat), at full resolution.
 # Expected: no score; the paper shows images
 # Source: Park et al. 2020, section 4.4
 # Cost: not known, Table 1 has no SinCUT: 16 epochs of 6,250 steps of 16 crops

@@ -108,7 +108,7 @@ def test_overrides_reach_the_commands(tmp_path):
         assert value(words, "--checkpoints_dir") == str(tmp_path / "c")
         assert value(words, "--direction") == "BtoA"
     assert value(test, "--num_test") == "3" and value(score, "--size") == "64"
-    assert value(score, "--real") == str(tmp_path / "testA")     # BtoA: photos are on side A
+    assert value(score, "--real") == str(tmp_path / "testA")     # BtoA: photos are in domain A
     assert value(score, "--fake") == str(tmp_path / "r" / "mine" / "test_latest" / "images" / "fake_B")
 
 
@@ -221,8 +221,8 @@ def test_two_steps_of_every_experiment(script, python, images, tmp_path, capfd):
     if "single" in script:
         assert [argv[0] for argv in python.ran] == ["train.py", "test.py"]
     else:
-        figures = json.loads((folder / "metrics.json").read_text())["figures"]
-        assert figures["Frechet distance"]["value"] >= 0
+        scores = json.loads((folder / "metrics.json").read_text())["figures"]
+        assert scores["Frechet distance"]["value"] >= 0
 
 
 class Road(torch.nn.Module):
@@ -237,10 +237,10 @@ def test_cityscapes_photos_are_segmented(python, images, tmp_path, capfd):
     folders = environment(tmp_path, images) | {"SEGMENTER": str(exported(Road))}
     assert python.bash("cityscapes_fastcut", *TINY, *TINY_CUT, **folders) == 0
     output = tmp_path / "r" / "cityscapes_fastcut" / "test_latest" / "segmentation.json"
-    figures = json.loads(output.read_text())["figures"]
+    scores = json.loads(output.read_text())["figures"]
     # Of 16 rows, 4 to 7 are sky and the rest is road.
-    assert figures["pixAcc"] == pytest.approx(100 * (12 + 11 + 10 + 9) / 64, abs=1)
-    assert figures["classAcc"] == pytest.approx(50)
+    assert scores["pixAcc"] == pytest.approx(100 * (12 + 11 + 10 + 9) / 64, abs=1)
+    assert scores["classAcc"] == pytest.approx(50)
     assert python.bash("cityscapes_fastcut", *TINY, *TINY_CUT, **folders) == 0
     assert len(python.ran) == 4 and "segmentation.json: evaluated already" in capfd.readouterr().out
 
@@ -256,7 +256,7 @@ def test_a_second_run_skips_what_is_done_and_refuses_other_flags(python, images,
     assert "was trained with other flags" in capfd.readouterr().err
 
 
-def test_an_interrupted_training_goes_on(python, images, tmp_path):
+def test_an_interrupted_run_goes_on(python, images, tmp_path):
     folders = environment(tmp_path, images)
     flags = [*TINY, *TINY_CUT]
     folder = tmp_path / "c" / "horse2zebra_cut"

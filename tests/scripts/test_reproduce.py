@@ -92,8 +92,8 @@ def test_a_stopped_experiment_ends_the_list(reproduce):
     assert len(reproduce.ran()) == 1
 
 
-def test_ctrl_c_waits_for_the_training_to_save(reproduce):
-    """A terminal sends SIGINT to all of the group; the training takes a while to save, then ends with 130."""
+def test_ctrl_c_waits_for_the_run_to_save(reproduce):
+    """A terminal sends SIGINT to all of the group; the run takes a while to save, then ends with 130."""
     (reproduce.folder / "python").write_text('#!/usr/bin/env bash\n'
                                              'trap \'sleep 0.7; echo saved >>"$LOG"; exit 130\' INT\n'
                                              'echo started >>"$LOG"; while :; do sleep 0.05; done\n')
@@ -118,11 +118,11 @@ def test_list_and_patterns(reproduce):
     assert ["cityscapes_cut", "mAP", "", "24.7 ?"] in rows(out)
 
 
-def test_segmentation_figures_stand_beside_the_papers(reproduce):
+def test_segmentation_scores_stand_beside_the_papers(reproduce):
     folder = reproduce.folder / "r" / "cityscapes_cut" / "test_latest"
     folder.mkdir(parents=True)
-    figures = {"pixAcc": 70.04, "classAcc": 30.0, "mean IoU": 25.0, "mean precision": None}
-    (folder / "segmentation.json").write_text(json.dumps({"figures": figures}))
+    scores = {"pixAcc": 70.04, "classAcc": 30.0, "mean IoU": 25.0, "mean precision": None}
+    (folder / "segmentation.json").write_text(json.dumps({"figures": scores}))
     found = {row[1]: row[2:] for row in rows(reproduce("--table", "cityscapes_cut")[1])}
     assert found == {"FID": ["", "56.4"], "mAP": ["25.0", "24.7 ?"], "pixAcc": ["70.0", "68.8 ?"],
                      "classAcc": ["30.0", "30.7 ?"]}

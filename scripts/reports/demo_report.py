@@ -1,6 +1,6 @@
 """Say how far translated images are from their ground truth, and show them on one page.
 
-    python scripts/demo_report.py results/quickstart/test_latest
+    python scripts/reports/demo_report.py results/quickstart/test_latest
 
 Reads images/real_A, images/fake_B and images/real_B as test.py wrote them, with equal names for input, output
 and ground truth, prints a table and writes report.html into the folder.
@@ -20,7 +20,7 @@ from dominate import tags
 from dominate.util import raw
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from util.atomic import atomic_file  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.loggers.html import STYLE  # noqa: E402

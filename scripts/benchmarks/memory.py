@@ -1,19 +1,14 @@
-"""How large a minibatch, or an image, a GPU's memory takes: a table for docs/performance.md.
-
-    python scripts/memory_table.py
+"""Memory of a training step, counted without a GPU: how large a minibatch, or an image, fits on which GPU.
 
 Counts the bytes of all tensors that are alive at a time within a training step, at two sizes on the CPU, in
 the way that a GPU computes it; the peak grows linearly with the number of pixels. Buffers of cuDNN and the
 allocator's gaps are not seen: of each GPU, a tenth and 600 MiB are set aside for them.
 """
 
-import argparse
 import contextlib
 import io
-import sys
 import tempfile
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,17 +17,16 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from models import create_model, cut_model  # noqa: E402
-from models.base_model import BaseModel  # noqa: E402
-from options.train_options import TrainOptions  # noqa: E402
-from util.errors import run_command  # noqa: E402
+from models import create_model
+from models.base_model import BaseModel
+from models.cut_model import CUTModel
+from options.train_options import TrainOptions
 
 CASES = ("--precision fp32", "--precision bf16", "--precision bf16 --grad_checkpoint",
          "--precision bf16 --CUT_mode FastCUT", "--precision bf16 --model cycle_gan")
 GPUS = (8, 12, 16, 24, 48, 80)      # GiB
-IMAGE = 256**2                    # pixels of the unit in the table
-SIZES = (128, 256)                  # at which is measured
+IMAGE = 256**2                      # pixels of the unit in the table
+SIZES = (128, 256)                  # width and height in pixels, at which is measured
 
 
 class LiveBytes(TorchDispatchMode):
@@ -56,30 +50,34 @@ class LiveBytes(TorchDispatchMode):
         return result
 
 
-def build(flags: str, size: int, folder: str) -> BaseModel:
+def build(flags: str, size: int, folder: str, *, identity_first: bool) -> BaseModel:
+    """A model for size x size pixels; its identity loss comes first and alone, or in one pass as on a GPU."""
     arguments = ["--dataroot", "none", "--name", "none", "--checkpoints_dir", folder, "--gpu_ids", "-1",
                  "--load_size", str(size), "--crop_size", str(size), "--channels_last", "false"]
     with contextlib.redirect_stdout(io.StringIO()):
-        return create_model(TrainOptions().parse([*flags.split(), *arguments]))
+        model = create_model(TrainOptions().parse([*flags.split(), *arguments]))
+    if isinstance(model, CUTModel):
+        model.identity_first = identity_first
+    return model
 
 
-def peak_bytes(flags: str, size: int, batch: int = 1) -> int:
+def peak_bytes(flags: str, size: int, batch: int = 1, *, identity_first: bool = False) -> int:
     """Of any step but the first, which makes the optimizers' state; FastCUT mirrors half of them."""
     with tempfile.TemporaryDirectory() as folder:
-        model = build(flags, size, folder)
+        model = build(flags, size, folder, identity_first=identity_first)
     weights = [t for net in model.networks.values() for t in (*net.parameters(), *net.buffers())]
     with LiveBytes(weights) as live:
-        images = {side: torch.rand(batch, 3, size, size) * 2 - 1 for side in "AB"}
+        images = {domain: torch.rand(batch, 3, size, size) * 2 - 1 for domain in "AB"}
         model.train_step(images)
         live.peak = 0
-        for mirrored in (False, True):
-            model.draw_flip = lambda mirrored=mirrored: mirrored
+        for flipped in (False, True):
+            model.draw_flip = lambda flipped=flipped: flipped
             model.train_step(images)
     return live.peak
 
 
 def line(flags: str) -> tuple[float, float]:
-    """Bytes that a training takes without an image, and for each pixel of a minibatch."""
+    """Bytes that training takes without an image, and for each pixel of a minibatch."""
     small, large = (peak_bytes(flags, size) for size in SIZES)
     slope = (large - small) / (SIZES[1]**2 - SIZES[0]**2)
     return small - slope * SIZES[0]**2, slope
@@ -91,19 +89,13 @@ def limits(base: float, slope: float, gib: int) -> tuple[int, int]:
     return int(pixels / IMAGE), int(pixels**0.5) // 32 * 32
 
 
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__,
-                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    cut_model.BUSY_PIXELS = 10**15      # all images in one pass, as on a GPU
+def memory_table(cases: Sequence[str] = CASES) -> str:
+    """A Markdown table of the limits, with a row for the flags of each case."""
     rows = [["flags", "MiB", "MiB an image of 256", *(f"{gib} GiB" for gib in GPUS)],
             ["---", "---:", "---:", *["---:"] * len(GPUS)]]
-    for flags in CASES:
+    for flags in cases:
         base, slope = line(flags)
         found = [limits(base, slope, gib) for gib in GPUS]
         rows.append([f"`{flags}`", f"{base / 2**20:.0f}", f"{slope * IMAGE / 2**20:.0f}",
                      *(f"{batch} / {side}" for batch, side in found)])
-    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-
-
-if __name__ == "__main__":
-    run_command(main)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

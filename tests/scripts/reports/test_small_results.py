@@ -1,4 +1,4 @@
-"""small_results.py: a real run of one method, and the page from figures that are known."""
+"""small_results.py: a real run of one method, and the page from scores that are known."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.exported import exported, write_images
 
-PROGRAM = Path(__file__).parents[2] / "scripts" / "small_results.py"
+PROGRAM = Path(__file__).parents[3] / "scripts" / "reports" / "small_results.py"
 TINY = ("--ngf 2 --ndf 2 --crop_size 16 --load_size 16 --netG resnet_4blocks --netD n_layers --n_layers_D 1 "
         "--max_dataset_size 2 --n_epochs 1 --n_epochs_decay 0 --gpu_ids -1 --num_threads 0 --display_id 0")
 
@@ -29,8 +29,8 @@ def table(page: str, title: str) -> dict[str, list[str]]:
 
 
 def test_a_method_is_trained_scored_and_shown(tmp_path):
-    for number, side in enumerate(("trainA", "trainB", "testA", "testB")):
-        write_images(tmp_path / "data" / "emoji" / side, 4, seed=number)
+    for number, folder in enumerate(("trainA", "trainB", "testA", "testB")):
+        write_images(tmp_path / "data" / "emoji" / folder, 4, seed=number)
     (tmp_path / "docs").mkdir()
     done = run(tmp_path, "--sets", "emoji", "--methods", "horse2zebra_fastcut", "--seeds", "7",
                "--more", TINY)
@@ -47,7 +47,7 @@ def test_a_method_is_trained_scored_and_shown(tmp_path):
         assert image.size == (4 * 16 + 3 * 4, 3 * 16 + 2 * 4)
 
 
-def test_means_and_deviations_are_those_of_the_seeds(tmp_path):
+def test_means_and_stds_are_those_of_the_seeds(tmp_path):
     (tmp_path / "data" / "horse2zebra" / "testA").mkdir(parents=True)
     (tmp_path / "docs").mkdir()
     results = tmp_path / "runs" / "horse2zebra" / "results"
@@ -55,15 +55,15 @@ def test_means_and_deviations_are_those_of_the_seeds(tmp_path):
         folder = results / name / "test_latest"
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps({"figures": {"SWD x 1000": {"value": value}}}))
-        for side, level in (("real_A", 10), ("fake_B", 200)):
-            (folder / "images" / side).mkdir(parents=True)
-            Image.fromarray(np.full((8, 8, 3), level, np.uint8)).save(folder / "images" / side / "a.png")
+        for shown, level in (("real_A", 10), ("fake_B", 200)):
+            (folder / "images" / shown).mkdir(parents=True)
+            Image.fromarray(np.full((8, 8, 3), level, np.uint8)).save(folder / "images" / shown / "a.png")
     done = run(tmp_path, "--report", "--sets", "horse2zebra", "--seeds", "0", "1")
     assert done.returncode == 0, done.stderr
     rows = table((tmp_path / "docs" / "results.md").read_text(), "Horse → zebra, a part")
     assert rows["the input, untouched"][0] == "90.0"
     assert rows["CUT"] == ["45.0 ± 7.1", "", ""]       # 10 / sqrt(2)
-    assert rows["GcGAN"] == ["", "", ""]                        # not run: no figure is made up
+    assert rows["GcGAN"] == ["", "", ""]                        # not run: no score is made up
     pixels = np.asarray(Image.open(tmp_path / "docs" / "results_horse2zebra.png"))
     assert pixels.shape[:2] == (8, 8) and (pixels == 200).all()    # CUT; no row of GcGAN, nor of the horses
 

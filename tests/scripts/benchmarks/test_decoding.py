@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark_decoding.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "benchmark.py"
 
 
 def run(folder: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(SCRIPT), str(folder), "--rounds", "2"]
+    command = [sys.executable, str(SCRIPT), "decoding", str(folder), "--rounds", "2"]
     return subprocess.run(command, capture_output=True, text=True)
 
 

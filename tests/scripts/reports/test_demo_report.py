@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "demo_report.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "reports" / "demo_report.py"
 ODD_NAME = "100% <b>&#'\" é.png"
 
 
