@@ -52,7 +52,7 @@ class BaseOptions(ABC):
         find_dataset(parser.peek("dataset_mode")).modify_commandline_options(parser, self.is_train)
         self.restore(parser)
         opt = parser.parse_all()
-        opt.name = experiment_name(opt)
+        opt.name = run_name(opt)
         asked = dict(vars(opt))
         opt.parsed = Parsed(asked, defaults={name: parser.get_default(name) for name in asked},
                             typed=parser.typed(), changed=self.changes(parser, asked))
@@ -78,7 +78,7 @@ def recorded_folder(parser: OptionParser) -> Path | None:
     """The folder of the run named so far; None while --suffix holds a flag that is yet to be added."""
     opt, _ = parser.parse_known_args()
     try:
-        return Path(opt.checkpoints_dir) / experiment_name(opt)
+        return Path(opt.checkpoints_dir) / run_name(opt)
     except UsageError:
         return None
 
@@ -183,7 +183,7 @@ def add_speed(parser: OptionParser, is_train: bool) -> None:
         add("--cache_dir", default=None, help="folder of --cache disk; default: <checkpoints_dir>/cache")
 
 
-def experiment_name(opt: Namespace) -> str:
+def run_name(opt: Namespace) -> str:
     """The run's full name: --name with --suffix behind it, options in braces filled in."""
     try:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}" if opt.suffix else opt.name
