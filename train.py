@@ -112,7 +112,7 @@ def start(opt: Namespace, model: BaseModel, state: TrainingState, progress: Prog
         line = f"starts at epoch {progress.epoch} from random weights (seed {opt.seed})"
     else:
         found = state.restore(opt.epoch, model, progress)
-        if "epoch_count" in opt.typed:
+        if "epoch_count" in opt.parsed.typed:
             progress.epoch, progress.epoch_images = opt.epoch_count, 0
         line = (f"goes on at epoch {progress.epoch}, image {progress.epoch_images + 1} of it, with {found} "
                 f"in {state.folder}")
@@ -122,7 +122,7 @@ def start(opt: Namespace, model: BaseModel, state: TrainingState, progress: Prog
     if opt.save_by_iter:
         numbered += progress.last_epoch * progress.images_per_epoch // opt.save_latest_freq
     space = describe_space(state.folder, model.state_dict(), min(numbered, opt.keep_last or numbered))
-    return "\n".join(filter(None, [line, opt.changed, state.displaced(), space]))
+    return "\n".join(filter(None, [line, opt.parsed.changed, state.displaced(), space]))
 
 
 def open_log(opt: Namespace, progress: Progress) -> RunLog:

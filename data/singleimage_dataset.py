@@ -12,6 +12,7 @@ from data.base_dataset import BATCH, BaseDataset, random_stream
 from data.image_folder import BadImage, load_image
 from data.transforms import check_preprocess, to_tensor
 from util.errors import UsageError
+from util.flags import integer
 
 
 class Crops(NamedTuple):
@@ -32,10 +33,11 @@ class SingleimageDataset(BaseDataset):
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         if is_train:
-            parser.add_argument("--crops_per_epoch", type=int, default=100_000, help="crops in an epoch")
+            parser.add_argument("--crops_per_epoch", type=integer(at_least=1), default=100_000,
+                                help="crops in an epoch")
             parser.add_argument("--mix_zooms", action="store_true",
                                 help="put crops of many zooms into a minibatch, as the published code did; "
-                                     "default: one zoom a side, and no place twice while there are others")
+                                     "default: one zoom a domain, and no place twice while there are others")
             parser.set_defaults(serial_batches=not parser.parse_known_args()[0].mix_zooms)
         return parser
 
@@ -84,8 +86,6 @@ class SingleimageDataset(BaseDataset):
 
     def _check_training(self) -> None:
         opt = self.opt
-        if opt.crops_per_epoch < 1:
-            raise UsageError(f"--crops_per_epoch is {opt.crops_per_epoch}; it must be at least 1")
         if opt.mix_zooms and opt.serial_batches:
             raise UsageError("--mix_zooms and --serial_batches exclude each other; leave one out")
         for side, image in self._images.items():

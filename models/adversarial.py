@@ -1,6 +1,5 @@
 """The base class of models with a generator and a discriminator, and the networks that the flags ask for."""
 
-import math
 from argparse import Namespace
 
 import torch
@@ -72,13 +71,6 @@ def check_crop(opt: Namespace, net: nn.Module, flag: str) -> None:
     if opt.crop_size % multiple:
         raise UsageError(f"--crop_size {opt.crop_size} does not suit {flag}, which needs a multiple of "
                          f"{multiple}")
-
-
-def check_weights(opt: Namespace, *names: str) -> None:
-    """Raise UsageError for a weight of a loss that is negative or endless."""
-    for name in names:
-        if not 0 <= getattr(opt, name) < math.inf:
-            raise UsageError(f"--{name} is {getattr(opt, name)}; it must be 0 or more")
 
 
 def build_generator(opt: Namespace, *, backward: bool = False) -> nn.Module:

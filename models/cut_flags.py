@@ -1,10 +1,10 @@
-"""The flags of CUT: their defaults for both modes, and what they must not be."""
+"""The flags of CUT: their defaults for both modes, and which of them cannot be combined."""
 
 from argparse import ArgumentParser, Namespace
 
 from models.networks import NCE_LAYERS, PROJECTORS
 from util.errors import UsageError
-from util.flags import str2bool
+from util.flags import integer, number, str2bool
 
 FASTCUT = dict(nce_idt=False, lambda_NCE=10.0, flip_equivariance=True)
 FASTCUT_TRAINING = dict(n_epochs=150, n_epochs_decay=50)
@@ -13,12 +13,13 @@ FASTCUT_TRAINING = dict(n_epochs=150, n_epochs_decay=50)
 def add_cut_flags(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
     """Add the flags, with the defaults of the --CUT_mode and --netG that were typed."""
     add = parser.add_argument
-    add("--CUT_mode", type=cut_mode, default="CUT", help="CUT or FastCUT, in any letter case")
-    add("--lambda_GAN", type=float, default=1.0, help="weight of the GAN loss of G(X)")
-    add("--lambda_NCE", type=float, default=1.0, help="weight of the NCE loss of G(X) and X")
+    add("--CUT_mode", type=cut_mode, default="CUT", architecture=True,
+        help="CUT or FastCUT, in any letter case")
+    add("--lambda_GAN", type=number(at_least=0), default=1.0, help="weight of the GAN loss of G(X)")
+    add("--lambda_NCE", type=number(at_least=0), default=1.0, help="weight of the NCE loss of G(X) and X")
     add("--nce_idt", type=str2bool, nargs="?", const=True, default=True,
         help="use the NCE loss on G(Y) and Y too")
-    add("--nce_layers", type=str, default="0,4,8,12,16",
+    add("--nce_layers", default="0,4,8,12,16", architecture=True,
         help="numbers of the layers of G whose features the NCE loss compares, separated by commas; the "
              "default depends on --netG")
     add("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?", const=True, default=False,
@@ -27,17 +28,18 @@ def add_cut_flags(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
     add("--nce_negatives", choices=["internal", "external", "both"], default="internal",
         help="negatives from the same image (internal), from earlier images, encoded by slow copies of "
              "G and F (external), or both")
-    add("--nce_queue_size", type=int, default=16384,
+    add("--nce_queue_size", type=integer(at_least=1), default=16384,
         help="external negatives kept for a layer of each domain")
-    add("--nce_momentum", type=float, default=0.999,
+    add("--nce_momentum", type=number(at_least=0, below=1), default=0.999,
         help="part of the slow copies' weights that stays in a step")
     add("--nce_shared_locations", type=str2bool, nargs="?", const=True, default=False,
         help="draw one set of patch locations for all images of a minibatch, as the published code did; "
              "default: one set an image (equal at --batch_size 1)")
-    add("--netF", choices=sorted(PROJECTORS), default="mlp_sample", help="how features become embeddings")
-    add("--netF_nc", type=int, default=256, help="width of netF")
-    add("--nce_T", type=float, default=0.07, help="temperature of the NCE loss")
-    add("--num_patches", type=int, default=256, help="patches a layer and image")
+    add("--netF", choices=sorted(PROJECTORS), default="mlp_sample", architecture=True,
+        help="how features become embeddings")
+    add("--netF_nc", type=integer(at_least=1), default=256, architecture=True, help="width of netF")
+    add("--nce_T", type=number(above=0), default=0.07, help="temperature of the NCE loss")
+    add("--num_patches", type=integer(at_least=1), default=256, help="patches a layer and image")
     add("--flip_equivariance", type=str2bool, nargs="?", const=True, default=False,
         help="mirror the input of half the steps, and its features back (FastCUT does)")
     if is_train:
@@ -67,8 +69,8 @@ def layer_numbers(text: str) -> list[int]:
 
 
 def check_cut_flags(opt: Namespace) -> None:
-    """Refuse what the losses cannot be computed for."""
-    if opt.lambda_GAN <= 0 and opt.lambda_NCE <= 0:
+    """Raise UsageError for flags with which the losses cannot be computed, or teach nothing."""
+    if opt.lambda_GAN == 0 and opt.lambda_NCE == 0:
         raise UsageError("--lambda_GAN and --lambda_NCE are both 0: G would learn nothing; raise one of them")
     if opt.input_nc != opt.output_nc and (opt.lambda_NCE > 0 or opt.nce_idt):
         raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the NCE "
@@ -77,9 +79,6 @@ def check_cut_flags(opt: Namespace) -> None:
     if opt.nce_negatives == "external" and opt.nce_includes_all_negatives_from_minibatch:
         raise UsageError("--nce_negatives external excludes --nce_includes_all_negatives_from_minibatch, "
                          "which asks for negatives of this minibatch: use --nce_negatives both")
-    if opt.nce_queue_size < 1 or not 0 <= opt.nce_momentum < 1:
-        raise UsageError(f"--nce_queue_size is {opt.nce_queue_size} and --nce_momentum {opt.nce_momentum}; "
-                         "use 1 or more, and 0 or more but below 1")
     alone = opt.batch_size == 1 or not opt.nce_includes_all_negatives_from_minibatch
     alone = alone and opt.nce_negatives == "internal"
     if opt.lambda_NCE > 0 and opt.num_patches == 1 and alone and opt.netF != "reshape":

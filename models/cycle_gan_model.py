@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.adversarial import AdversarialModel, build_discriminator, build_generator, check_weights
+from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch, translate
 from util.errors import UsageError
+from util.flags import number
 from util.image_pool import ImagePool
 
 
@@ -22,10 +23,11 @@ class CycleGANModel(AdversarialModel):
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         if is_train:
             add = parser.add_argument
-            add("--lambda_A", type=float, default=10.0, help="weight of the cycle loss A -> B -> A")
-            add("--lambda_B", type=float, default=10.0, help="weight of the cycle loss B -> A -> B")
-            add("--lambda_identity", type=float, default=0.5,
-                help="weight of the identity losses G_A(B) = B and G_B(A) = A, in parts of the cycle weights")
+            weight = number(at_least=0)
+            add("--lambda_A", type=weight, default=10.0, help="weight of the cycle loss A -> B -> A")
+            add("--lambda_B", type=weight, default=10.0, help="weight of the cycle loss B -> A -> B")
+            add("--lambda_identity", type=weight, default=0.5,
+                help="weight of the identity losses G_A(B) = B and G_B(A) = A, relative to the cycle weights")
         return parser
 
     def __init__(self, opt: Namespace):
@@ -109,8 +111,7 @@ class CycleGANModel(AdversarialModel):
 
 
 def check_cycle_gan(opt: Namespace) -> None:
-    """Refuse weights and channels that mean nothing."""
-    check_weights(opt, "lambda_A", "lambda_B", "lambda_identity")
+    """Raise UsageError for channels that the losses cannot compare."""
     if opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
         raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the "
                          "identity loss gives each generator its own target: use --lambda_identity 0")

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.adversarial import AdversarialModel, build_discriminator, build_generator, check_weights
+from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.losses.distance import RunningMoments, half_distances, pair_distances
-from util.errors import UsageError
+from util.flags import integer, number
 from util.image_pool import ImagePool
 
 
@@ -24,12 +24,13 @@ class DistanceGANModel(AdversarialModel):
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         if is_train:
             add = parser.add_argument
-            add("--lambda_distance", type=float, default=0.05, help="weight of the distance loss")
+            add("--lambda_distance", type=number(at_least=0), default=0.05,
+                help="weight of the distance loss")
             add("--use_self_distance", action="store_true",
                 help="compare the left and right halves of each image, not two images (SelfDistance)")
             add("--unnormalized_distances", action="store_true",
-                help="compare the distances as they are, not less their mean and over their std")
-            add("--distance_warmup", type=int, default=100,
+                help="compare the distances as they are, not normalised to mean 0 and std 1")
+            add("--distance_warmup", type=integer(at_least=1), default=100,
                 help="distances to measure before the normalised loss counts; until then it is 0")
         return parser
 
@@ -37,7 +38,6 @@ class DistanceGANModel(AdversarialModel):
         super().__init__(opt)
         self.netG = self.add_network("G", build_generator(opt))
         if opt.isTrain:
-            check_distance_gan(opt)
             self.netD = self.add_network("D", build_discriminator(opt))
             for name, net in self.networks.items():
                 self.add_optimizer(name, net.parameters())
@@ -106,10 +106,3 @@ class DistanceGANModel(AdversarialModel):
         self.last = {label: images.to(self.device) for label, images in state["last"].items()}
         for domain, moments in self.moments.items():
             moments.load_state_dict(state["moments"][domain])
-
-
-def check_distance_gan(opt: Namespace) -> None:
-    """Refuse numbers that mean nothing."""
-    check_weights(opt, "lambda_distance")
-    if opt.distance_warmup < 1:
-        raise UsageError(f"--distance_warmup is {opt.distance_warmup}; it must be at least 1")

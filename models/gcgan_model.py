@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.adversarial import AdversarialModel, build_discriminator, build_generator, check_weights
+from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from util.errors import UsageError
+from util.flags import number
 from util.image_pool import ImagePool
 
 # f and its inverse on images [B, C, H, W].
@@ -30,10 +31,11 @@ class GcGANModel(AdversarialModel):
             add = parser.add_argument
             add("--geometry", choices=sorted(GEOMETRIES), default="rot",
                 help="the transformation that G must respect: rot, by 90 degrees, or vf, a vertical flip")
-            add("--lambda_gc", type=float, default=20.0, help="weight of the geometry-consistency loss")
-            add("--lambda_identity", type=float, default=5.0,
+            add("--lambda_gc", type=number(at_least=0), default=20.0,
+                help="weight of the geometry-consistency loss")
+            add("--lambda_identity", type=number(at_least=0), default=5.0,
                 help="weight of the identity loss G(B) = B (5 is a published 0.5 of CycleGAN's 10)")
-            add("--separate_generators", action="store_true",
+            add("--separate_generators", action="store_true", architecture=True,
                 help="another generator, G_gc, for the transformed images (published for horse to zebra)")
         return parser
 
@@ -120,8 +122,7 @@ def geometry_consistency(plain: Tensor, returned: Tensor) -> Tensor:
 
 
 def check_gcgan(opt: Namespace) -> None:
-    """Refuse weights and channels that mean nothing."""
-    check_weights(opt, "lambda_gc", "lambda_identity")
+    """Raise UsageError for channels that the losses cannot compare."""
     if opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
         raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the "
                          "identity loss gives G its own target: use --lambda_identity 0")

@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.adversarial import check_weights
 from models.cut_model import CUTModel
 from models.losses.gan import r1_penalty
 from models.networks.stylegan2 import StyleGAN2Generator
 from models.networks.tiled import Tiled
-from util.errors import UsageError
+from util.flags import integer, number
 
 PRESETS = dict(dataset_mode="singleimage", netD="stylegan2", stylegan2_G_num_downsampling=1, ngf=10, ndf=8,
                load_size=1024, crop_size=64, num_patches=1, lambda_NCE=4.0,
@@ -32,13 +31,13 @@ class SinCUTModel(CUTModel):
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.set_defaults(netG="stylegan2")  # before CUT chooses --nce_layers to suit it
         CUTModel.modify_commandline_options(parser, is_train)
-        parser.add_argument("--lambda_R1", type=float, default=1.0,
+        parser.add_argument("--lambda_R1", type=number(at_least=0), default=1.0,
                             help="weight of the R1 penalty, half the mean of |grad D|^2 on real B")
-        parser.add_argument("--lambda_identity", type=float, default=1.0,
+        parser.add_argument("--lambda_identity", type=number(at_least=0), default=1.0,
                             help="weight of the L1 loss of G(B) to B")
         if is_train:
-            parser.add_argument("--R1_every", type=int, default=1,
-                                help="apply R1 at every so many steps only, as many times stronger")
+            parser.add_argument("--R1_every", type=integer(at_least=1), default=1,
+                                help="apply R1 only every so many steps, and as many times stronger")
         else:
             parser.add_argument("--no_noise", action="store_true",
                                 help="translate without the noise that G adds (--seed decides which it is)")
@@ -49,7 +48,6 @@ class SinCUTModel(CUTModel):
         super().__init__(opt)
         self.steps = 0
         if opt.isTrain:
-            check_sincut(opt)
             self.latest_R1 = torch.zeros((), device=self.device)
         elif opt.no_noise and isinstance(self.netG, StyleGAN2Generator):
             self.netG.set_noise(False)
@@ -94,10 +92,3 @@ class SinCUTModel(CUTModel):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.steps, self.latest_R1 = state["steps"], state["latest_R1"].to(self.device)
-
-
-def check_sincut(opt: Namespace) -> None:
-    """Refuse weights and intervals that mean nothing."""
-    check_weights(opt, "lambda_R1", "lambda_identity")
-    if opt.R1_every < 1:
-        raise UsageError(f"--R1_every is {opt.R1_every}; it must be at least 1")

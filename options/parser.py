@@ -1,28 +1,29 @@
-"""An ArgumentParser that reads one argv in several passes and says what is wrong in one line."""
+"""An ArgumentParser that reads one command line in several passes and says what is wrong in one line."""
 
 import argparse
 import difflib
+import math
 import sys
-from argparse import Namespace
-from collections.abc import Sequence
+from argparse import Action, Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from util.errors import UsageError
-from util.flags import str2bool
+from util.flags import Number, str2bool
 
-# What JSON can hold for a flag whose default is of a type.
-SAME_KIND = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
-TYPED = {str2bool: bool, int: int, float: float}    # what comes of a flag's text
+# What JSON may hold for a flag whose values are of a type, and that type where a flag's default is None.
+JSON_KINDS = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
+KIND_OF_TYPE = {str2bool: bool, int: int, float: float}
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Defaults behind every flag's help, but for those that say nothing."""
+    """Shows a flag's default behind its help, unless the help names it or it says nothing."""
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=34, width=110)
 
-    def _get_help_string(self, action: argparse.Action) -> str:
+    def _get_help_string(self, action: Action) -> str:
         if "default" in action.help or action.default in (None, "") or action.default is False:
             return action.help
         return super()._get_help_string(action)
@@ -33,35 +34,48 @@ class OptionParser(argparse.ArgumentParser):
 
     `parse_known_args()` without arguments reads that argv, so that a plug-in can ask what was typed so far.
     Flags are not abbreviated: a pass that does not know all of them yet would guess wrong.
+
+    architecture, for_translation, per_run: the names of the flags that were added with these facts.
     """
 
     def __init__(self, argv: Sequence[str] | None = None, **settings):
-        self._section = None
         super().__init__(formatter_class=HelpFormatter, add_help=False, allow_abbrev=False, **settings)
         self.argv = list(sys.argv[1:] if argv is None else argv)
+        self.architecture: set[str] = set()
+        self.for_translation: set[str] = set()
+        self.per_run: set[str] = set()
+        self._section, self._section_for_translation = None, False
 
-    def section(self, title: str) -> None:
-        """Flags added from here on stand under this title in --help."""
-        self._section = self.add_argument_group(title)
+    def section(self, title: str, *, for_translation: bool = False) -> None:
+        """Begin a section of --help; for_translation holds for all flags that are added to it."""
+        self._section, self._section_for_translation = self.add_argument_group(title), for_translation
 
-    def names(self, title: str) -> set[str]:
-        """The options that stand under a title."""
-        return {action.dest for group in self._action_groups if group.title == title
-                for action in group._group_actions}
+    def add_argument(self, *names: str, architecture: bool = False, for_translation: bool = False,
+                     per_run: bool = False, **settings: Any) -> Action:
+        """Add a flag as argparse does, with facts about it.
 
-    def add_argument(self, *names, **settings):
-        if self._section is None:
-            return super().add_argument(*names, **settings)
-        return self._section.add_argument(*names, **settings)
+        architecture: it decides what the networks are, so a run cannot be resumed with another value.
+        for_translation: test.py takes it from the run; always so for what decides the architecture.
+        per_run: a resumed run does not take it over, such as --name or --gpu_ids.
+        """
+        add = super().add_argument if self._section is None else self._section.add_argument
+        action = add(*names, **settings)
+        if architecture:
+            self.architecture.add(action.dest)
+        if architecture or for_translation or self._section_for_translation:
+            self.for_translation.add(action.dest)
+        if per_run:
+            self.per_run.add(action.dest)
+        return action
 
     def parse_known_args(self, args=None, namespace=None):
         return super().parse_known_args(self.argv if args is None else args, namespace)
 
-    def peek(self, name: str) -> str:
+    def peek(self, name: str) -> Any:
         """The value of one option as far as the flags known so far tell."""
         return getattr(self.parse_known_args()[0], name)
 
-    def stand_in(self, recorded: dict[str, Any], source: Path) -> None:
+    def stand_in(self, recorded: Mapping[str, Any], source: Path) -> None:
         """Let recorded values take the place of the defaults of the flags known so far.
 
         Names that no flag has are passed over. Raises UsageError for a value that its flag cannot have.
@@ -69,13 +83,10 @@ class OptionParser(argparse.ArgumentParser):
         for action in self._actions:
             if action.dest not in recorded:
                 continue
-            value, default = recorded[action.dest], action.default
-            kind = TYPED.get(action.type, str) if default is None else type(default)
-            kinds = SAME_KIND.get(kind, object)
-            if not (value is None and default is None or isinstance(value, kinds)
-                    and isinstance(value, bool) == (kinds == (bool,))
-                    and (action.choices is None or value in action.choices)):
-                raise UsageError(f"{source} holds {value!r} for --{action.dest}, which cannot be; mend or "
+            value = recorded[action.dest]
+            if not may_hold(action, value):
+                wish = f"must be {action.type.wish}" if isinstance(action.type, Number) else "cannot be"
+                raise UsageError(f"{source} holds {value!r} for --{action.dest}, which {wish}; mend or "
                                  "remove that file")
             self.set_defaults(**{action.dest: value})
 
@@ -85,7 +96,19 @@ class OptionParser(argparse.ArgumentParser):
         opt, unknown = self.parse_known_args()
         if unknown:
             raise UsageError(self._unknown(unknown[0].split("=")[0]))
+        self._check_numbers(opt)
         return opt
+
+    def _check_numbers(self, opt: Namespace) -> None:
+        """Raise UsageError for a default out of bounds, which argparse does not check, and for any NaN."""
+        types = {action.dest: action.type for action in self._actions}
+        for name, values in vars(opt).items():
+            for value in values if isinstance(values, list) else [values]:
+                kind = types.get(name)
+                if isinstance(kind, Number) and value is not None and not kind.allows(value):
+                    raise UsageError(f"--{name} is {value}; it must be {kind.wish}")
+                if isinstance(value, float) and math.isnan(value):
+                    raise UsageError(f"--{name} is nan; it must be a number")
 
     def _unknown(self, word: str) -> str:
         if not word.startswith("-"):
@@ -102,4 +125,19 @@ class OptionParser(argparse.ArgumentParser):
         return {name for name, value in vars(found).items() if value is not untouched}
 
     def error(self, message: str) -> None:
-        raise UsageError(f"{message.removeprefix('argument ')} (--help lists all flags)")
+        """Raise UsageError. The types of util.flags say "is 0; ...", which follows a name without a colon."""
+        message = message.removeprefix("argument ").replace(": is ", " is ", 1)
+        raise UsageError(f"{message} (--help lists all flags)")
+
+
+def may_hold(action: Action, value: Any) -> bool:
+    """Whether a flag may have a value that was read from JSON."""
+    if value is None:
+        return action.default is None
+    if isinstance(action.type, Number):
+        return all(map(action.type.allows, value if isinstance(value, list) else [value]))
+    kind = KIND_OF_TYPE.get(action.type, str) if action.default is None else type(action.default)
+    kinds = JSON_KINDS.get(kind, (object,))
+    return (isinstance(value, kinds) and isinstance(value, bool) == (kind is bool)
+            and (action.choices is None or value in action.choices))
+

@@ -1,14 +1,15 @@
 """The flags of test.py."""
 
-from options.base_options import MODEL, NETWORKS, BaseOptions, count, recorded_folder
+from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
-from options.record import FILE, read_options
+from util.checkpoints.run_record import FILE, read_options
+from util.flags import integer
 
 
 class TestOptions(BaseOptions):
     """Translate a folder of images with a trained model.
 
-    The network's shape is read from what the training recorded in its folder; flags that are typed win.
+    The flags of the networks and the model are read from the run's opt.json; flags that are typed win.
     """
 
     __test__ = False    # pytest: a class of options, not of tests
@@ -19,18 +20,18 @@ class TestOptions(BaseOptions):
         parser.section("translation")
         add("--phase", default="test", help="which folders to read: <phase>A and <phase>B")
         add("--results_dir", default="./results/", help="where the results go")
-        add("--num_test", type=count, default=float("inf"), help="translate at most this many images")
+        add("--num_test", type=integer(at_least=1, or_inf=True), default=float("inf"),
+            help="translate at most this many images")
         add("--eval", action="store_true", help="batch norm by its running statistics, no dropout")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:
-        """The options that decide which network is built, from the training's opt.json where there is one."""
+        """Take the flags that translation needs from the run's opt.json, where there is one."""
         folder = recorded_folder(parser)
         if folder is None:
             return
-        saved = read_options(folder)
-        wanted = parser.names(NETWORKS) | parser.names(MODEL) | {"model", "direction", "crop_size"}
-        found = {name: value for name, value in saved.items() if name in wanted}
+        found = {name: value for name, value in read_options(folder).items()
+                 if name in parser.for_translation}
         if parser.get_default("load_size") == parser.get_default("crop_size") and "crop_size" in found:
             found["load_size"] = found["crop_size"]     # as in training: what G saw were crops of that size
         parser.stand_in(found, folder / FILE)

@@ -36,6 +36,12 @@ def atomic_file(path: Path, *, durable: bool = False, previous: Path | None = No
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that appears whole or not at all, in UTF-8; undecodable bytes of names as \\udcXX."""
+    with atomic_file(path) as stream:
+        stream.write(text.encode("utf-8", "backslashreplace"))
+
+
 def _sync_folder(folder: Path) -> None:
     """Wait until the disk has the folder's names too: a renaming is a change of the folder."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Lines on the terminal that can never end a training."""
+"""Print lines on the terminal without ever ending a run."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ def say(line: str, stream: TextIO | None = None) -> None:
     """Print a line (on stdout, or on `stream`) without disturbing a progress bar.
 
     A reader that is gone (a closed terminal, a pipe whose end was killed) and a full disk behind the stream
-    are borne: the training is worth more than its messages.
+    are ignored: a run is worth more than its messages.
     """
     stream = stream or sys.stdout
     try:

@@ -1,4 +1,4 @@
-"""The ways in which a command can end badly, and the one place that turns them into an exit code."""
+"""Errors that end a command with one clear line, and the exit code of each."""
 
 import os
 import sys
@@ -7,23 +7,23 @@ from collections.abc import Callable
 
 
 class UsageError(Exception):
-    """A flag, folder or file given cannot work. One line: what, its value, the remedy. Exit code 2."""
+    """A flag, folder or file that was given cannot work. One line: name, value, remedy. Exit code 2."""
 
 
 class RunError(Exception):
-    """Something failed while running, through no fault of the command line. One line. Exit code 1."""
+    """Something failed while running that the command line did not cause. One line. Exit code 1."""
 
 
 class DataError(RunError):
-    """The images can be read no longer; the model is as the last step left it, and worth saving."""
+    """The images can no longer be read. The model is as the last step left it and can be saved."""
 
 
 def run_command(main: Callable[[], None]) -> None:
     """Run a program's main; exit with 0, 2 (UsageError) or 1 (RunError), the message on one line of stderr.
 
     A file that the system refuses (OSError) counts as RunError. Ctrl-C ends with 130 and no message.
-    CUT_TRACEBACK=1 in the environment shows where a message came from. Any other exception is a fault of the
-    program and keeps its traceback.
+    CUT_TRACEBACK=1 in the environment adds the traceback. Any other exception is a bug of the program and
+    keeps its traceback.
     """
     try:
         main()

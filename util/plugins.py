@@ -1,4 +1,4 @@
-"""Find a model or a data set by its file's name: `--model foo` is class FooModel in models/foo_model.py."""
+"""Find a model or a data set by its file's name: `--model foo` is FooModel in models/foo_model.py."""
 
 import importlib
 import importlib.util

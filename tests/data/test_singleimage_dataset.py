@@ -181,6 +181,5 @@ def test_a_image_smaller_than_the_crop_is_refused(settings, tmp_path):
     assert "240x200" in message and "--crop_size 204" in message and "ramp.png" in message
 
 
-def test_flags_that_exclude_each_other_or_make_no_epoch_are_refused(settings):
+def test_flags_that_exclude_each_other_are_refused(settings):
     assert "--mix_zooms" in refusal(settings(mix_zooms=True, serial_batches=True))
-    assert "--crops_per_epoch is 0" in refusal(settings(crops_per_epoch=0))

@@ -10,17 +10,20 @@ TRAINING = [(f"--{name} 0", f"--{name} is 0; it must be at least 1") for name in
     "input_nc output_nc ngf ndf n_layers_D batch_size load_size crop_size max_dataset_size display_winsize "
     "stylegan2_G_num_downsampling netF_nc num_patches epoch_count lr_decay_iters save_latest_freq "
     "save_epoch_freq print_freq display_freq update_html_freq display_ncols").split()]
-TRAINING += [(f"--{name} -1", f"--{name} is -1; it must be 0 or more") for name in (
+TRAINING += [(f"--{name} -1", f"--{name} is -1; it must be at least 0") for name in (
     "num_threads n_epochs n_epochs_decay pool_size seed keep_last").split()]
-TRAINING += [(f"--{name} {value}", f"--{name} is {value}; it must be 0 or more, and finite")
-             for name in ("lambda_GAN", "lambda_NCE") for value in ("-0.5", "inf")]
-TRAINING += [(f"--{name} {value}", f"--{name} is {value}; it must be a number above 0")
+TRAINING += [(f"--{name} {value}", f"--{name} is {value}; it must be at least 0 and finite")
+             for name in ("lambda_GAN", "lambda_NCE", "cache_limit") for value in ("-0.5", "inf")]
+TRAINING += [(f"--{name} {value}", f"--{name} is {value}; it must be above 0 and finite")
              for name in ("lr", "nce_T", "init_gain") for value in ("0.0", "-1.0", "inf")]
 TRAINING += [(f"--{name} {value}", f"--{name} is {value}; it must be at least 0 and below 1")
              for name in ("beta1", "beta2") for value in ("1.0", "-0.1")]
 TRAINING += [
-    ("--lr nan", "--lr is nan; give a number"),
-    ("--seed 4294967296", "--seed is 4294967296; it must be below 2^32"),
+    ("--lr nan", "--lr is nan; it must be above 0 and finite"),
+    ("--seed 4294967296", "--seed is 4294967296; it must be at least 0 and below 4294967296"),
+    ("--nce_queue_size 0", "--nce_queue_size is 0; it must be at least 1"),
+    ("--nce_momentum 1", "--nce_momentum is 1; it must be at least 0 and below 1"),
+    ("--dataset_mode singleimage --crops_per_epoch 0", "--crops_per_epoch is 0; it must be at least 1"),
     ("--random_scale_max 0.9", "--random_scale_max is 0.9; it must be at least 1"),
     ("--preprocess resize_then_crop", "--preprocess is 'resize_then_crop'"),
     ("--load_size 128", "--load_size 128 is smaller than --crop_size 256"),

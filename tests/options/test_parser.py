@@ -29,8 +29,10 @@ def test_reads_the_list_it_is_given_and_no_other(monkeypatch):
 
 def test_knows_what_was_typed_and_what_the_defaults_were():
     opt = train("--CUT_mode", "fastcut", "--lambda_NCE=10", "--no_flip")
-    assert opt.typed == {"CUT_mode", "lambda_NCE", "no_flip", "gpu_ids"}
-    assert (opt.defaults["lambda_NCE"], opt.defaults["no_flip"], opt.defaults["n_epochs"]) == (10, False, 150)
+    assert opt.parsed.typed == {"CUT_mode", "lambda_NCE", "no_flip", "gpu_ids"}
+    defaults = opt.parsed.defaults
+    assert (defaults["lambda_NCE"], defaults["no_flip"], defaults["n_epochs"]) == (10, False, 150)
+    assert opt.parsed.changed == ""
     assert opt.isTrain and not TestOptions().parse(["--gpu_ids=-1"]).isTrain
 
 
@@ -45,7 +47,7 @@ def test_help_names_every_flag_under_a_title(capsys, options, phase, titles):
     assert ended.value.code == 0
     text = capsys.readouterr().out
     found = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
-    assert {"experiment", "networks", "images", *titles, "model"} <= set(found)
+    assert {"run", "networks", "images", *titles, "model"} <= set(found)
     described = dict(re.findall(r"^  (?:-h, )?(--\w+)((?:.|\n   +)*)$", text, re.MULTILINE))
     flags = [f"--{name}" for name, row in REFERENCE.items()
              if phase in row and (not isinstance(row[phase], dict) or "cut" in row[phase])]
@@ -84,8 +86,8 @@ def test_a_word_without_a_flag():
 
 
 @pytest.mark.parametrize("flags, message", [
-    ("--lr abc", "--lr: invalid float value: 'abc'"), ("--lr", "--lr: expected one argument"),
-    ("--max_dataset_size few", "--max_dataset_size: 'few' is no number of images")])
+    ("--lr abc", "--lr is 'abc'; it must be a number"), ("--lr", "--lr: expected one argument"),
+    ("--max_dataset_size few", "--max_dataset_size is 'few'; it must be a whole number or inf")])
 def test_a_value_of_the_wrong_kind(flags, message):
     with pytest.raises(UsageError) as error:
         TrainOptions().parse(flags.split())

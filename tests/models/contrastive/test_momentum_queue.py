@@ -170,7 +170,7 @@ def test_weights_loaded_alone_reach_the_slow_copies(tmp_path):
 
 @pytest.mark.parametrize("flags,words", [
     ("--nce_negatives external --nce_includes_all_negatives_from_minibatch", "--nce_negatives both"),
-    ("--nce_queue_size 0", "--nce_queue_size is 0"), ("--nce_momentum 1", "--nce_momentum 1.0")])
+    ("--nce_queue_size 0", "--nce_queue_size is 0"), ("--nce_momentum 1", "--nce_momentum is 1")])
 def test_wrong_flags_are_refused(flags, words):
     with pytest.raises(UsageError, match=words):
         build(*flags.split())

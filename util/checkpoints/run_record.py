@@ -1,0 +1,63 @@
+"""A run's opt.json: its options, which a resumed run and test.py read back, and what they were run with."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy
+import PIL
+import torch
+
+from util.atomic import write_text
+from util.errors import UsageError
+
+FILE = "opt.json"
+
+
+def write_run_record(folder: Path, options: Mapping[str, Any], *, resolved: Mapping[str, Any],
+                     device: str) -> None:
+    """Write opt.json with the options, the command line, versions, the device and the git commit.
+
+    options: as they were asked for, "auto" included. resolved: what an automatic choice became on this
+    device, by option; told for readers, and never read back.
+    """
+    record = {"options": {name: "inf" if value == math.inf else value for name, value in options.items()},
+              "resolved": dict(resolved), "command": [os.path.basename(sys.executable), *sys.argv],
+              "versions": {"python": platform.python_version(), "torch": torch.__version__,
+                           "numpy": numpy.__version__, "pillow": PIL.__version__},
+              "device": device, "git_commit": git_commit()}
+    write_text(folder / FILE, json.dumps(record, indent=1) + "\n")
+
+
+def read_options(folder: Path) -> dict[str, Any]:
+    """The options that a run recorded in its folder; {} where there is no record (published weights)."""
+    path = folder / FILE
+    try:
+        options = dict(json.loads(path.read_text(encoding="utf-8"))["options"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); mend or remove it, then give the network's "
+                         "flags") from error
+    return {name: math.inf if value == "inf" else value for name, value in options.items()}
+
+
+def git_commit() -> str | None:
+    """The commit of the program's folder, with + where its files were changed; None outside a repository."""
+    folder = Path(__file__).resolve().parents[2]
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True,
+                          timeout=10).stdout.strip()
