@@ -10,7 +10,7 @@ from options.base_options import NETWORKS, BaseOptions, count, recorded_folder
 from options.parser import OptionParser
 from options.record import FILE, read_options
 from util.errors import UsageError
-from util.metrics.registry import METRICS
+from util.metrics.registry import training_metrics
 
 # Flags that a resumed run does not take over: where it is, where it begins, and what it runs on.
 ITS_OWN = {"name", "suffix", "checkpoints_dir", "continue_train", "pretrained_name", "epoch", "epoch_count",
@@ -86,8 +86,8 @@ class TrainOptions(BaseOptions):
             help="translate and score the test split (testA, testB; or valA, valB) every so many images, "
                  "where there is one; 0: never")
         add("--evaluation_metrics", default="swd",
-            help=f"what to score by, joined by commas: {', '.join(METRICS)}; the first one decides which "
-                 "weights are kept as best_net_*.pth, and --lr_policy plateau follows it")
+            help=f"what to score by, joined by commas: {', '.join(training_metrics())}; the first one "
+                 "decides which weights are kept as best_net_*.pth, and --lr_policy plateau follows it")
         add("--evaluation_features", default=None,
             help="exported network (.pt2, .onnx) whose features fid and kid compare; without it, Inception's")
         add("--evaluation_images", type=count, default=500, help="images a side to score at most")
