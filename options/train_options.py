@@ -9,7 +9,7 @@ from options.parser import OptionParser
 from util.checkpoints.run_record import FILE, read_options
 from util.errors import UsageError
 from util.flags import integer, number
-from util.metrics.registry import METRICS
+from util.metrics.registry import training_metrics
 
 
 class TrainOptions(BaseOptions):
@@ -79,8 +79,8 @@ class TrainOptions(BaseOptions):
             help="translate and score the test split (testA, testB; or valA, valB) every so many images, "
                  "where there is one; 0: never")
         add("--evaluation_metrics", default="swd",
-            help=f"what to score by, joined by commas: {', '.join(METRICS)}; the first one decides which "
-                 "weights are kept as best_net_*.pth, and --lr_policy plateau follows it")
+            help=f"what to score by, joined by commas: {', '.join(training_metrics())}; the first one "
+                 "decides which weights are kept as best_net_*.pth, and --lr_policy plateau follows it")
         add("--evaluation_features", default=None,
             help="exported network (.pt2, .onnx) whose features fid and kid compare; without it, Inception's")
         add("--evaluation_images", type=integer(at_least=1, or_inf=True), default=500,

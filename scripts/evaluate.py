@@ -3,97 +3,106 @@
     python scripts/evaluate.py --real datasets/horse2zebra/testB \
         --fake results/h2z_CUT/test_latest/images/fake_B
 
-Prints FID, KID, Inception score, precision and recall (by the package torch-fidelity: pip install -r
-requirements-eval.txt), the sliced Wasserstein distance of patches and, where every fake has a real image of
-its name, PSNR and SSIM. With --features FILE, distances by that exported network replace Inception's.
-Counts and resizing stand beside each figure; docs/evaluation.md says what compares with what.
+Prints the metrics in the table of util/metrics/registry.py: FID, KID, Inception score, precision and recall
+(by the package torch-fidelity: pip install -r requirements-eval.txt), the sliced Wasserstein distance of
+patches and, where every fake has a real image of its name, PSNR and SSIM. With --features FILE, distances by
+that exported network replace Inception's. Counts and resizing stand beside each score; docs/evaluation.md
+says which scores can be compared.
 """
 
 import argparse
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.scored_folder import ImageFolder  # noqa: E402
+from data.scoring_folder import ScoringFolder  # noqa: E402
 from options.base_options import resolve_device  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.metrics.exported import load_exported  # noqa: E402
 from util.metrics.features import RESIZE_FILTERS, extract_features  # noqa: E402
-from util.metrics.fid import fit_gaussian, frechet_distance  # noqa: E402
-from util.metrics.inception import ImageSet, inception_figures  # noqa: E402
-from util.metrics.kid import kernel_distance  # noqa: E402
-from util.metrics.perceptual_distance import load_lpips  # noqa: E402
-from util.metrics.psnr_ssim import psnr, ssim  # noqa: E402
-from util.metrics.report import Figure, as_table, few_images, results_file, write_json  # noqa: E402
-from util.metrics.swd import patch_distance  # noqa: E402
+from util.metrics.inception import RESIZE, inception_scores  # noqa: E402
+from util.metrics.lpips import load_lpips  # noqa: E402
+from util.metrics.registry import Extractor, ImageSet, metrics_needing  # noqa: E402
+from util.metrics.report import Score, as_table, few_images, results_file, write_json  # noqa: E402
 
-Figures = dict[str, Figure]
 INCEPTION = "Inception v3 of 2015-12-05, by torch-fidelity"
 
 
-def feature_figures(real: ImageFolder, fake: ImageFolder, arguments: argparse.Namespace) -> Figures:
-    """Frechet and kernel distance of the features that --features FILE finds."""
+def all_scores(real: ScoringFolder, fake: ScoringFolder, arguments: argparse.Namespace) -> dict[str, Score]:
+    """The scores of all metrics whose needs are met here, by title. Raises UsageError."""
+    networks, resizes = load_networks(real, fake, arguments)
+    fake_set, real_set = ImageSet(fake, **networks), ImageSet(real, **networks)
+    scores = {}
+    for name, metric in metrics_needing(*resizes).items():
+        title = metric.title or name
+        try:
+            value, spread = metric.estimate(fake_set, real_set)
+        except ValueError as error:                             # images that the metric cannot take
+            raise UsageError(f"{title} of --fake {arguments.fake} cannot be computed: {error}") from error
+        compared = fake if metric.needs in ("pairs", "lpips") else real
+        scores[title] = Score(value, metric.better, len(compared), len(fake), resizes[metric.needs], spread,
+                              metric.digits)
+    return scores
+
+
+def load_networks(real: ScoringFolder, fake: ScoringFolder,
+                  arguments: argparse.Namespace) -> tuple[dict[str, Callable], dict[str, str]]:
+    """The networks that ImageSet takes, by its names; and the needs of metrics that are met.
+
+    The needs are in the order of the rows, each with how images are resized for it. Raises UsageError.
+    """
+    networks, resizes = {}, {}      # resizes: by the network; --size comes before
+    if arguments.features:
+        networks["extractor"], resizes["features"] = exported_extractor(real, fake, arguments)
+    else:
+        alike = len(real.sizes()) == len(fake.sizes()) == 1     # others cannot share a batch
+        settings = {"weights": arguments.weights, "device": arguments.device,
+                    "batch_size": arguments.batch_size if alike else 1}
+        networks["inception"] = cache(partial(inception_scores, **settings))   # five metrics share its scores
+        resizes["inception"] = RESIZE
+    resizes[""] = ""
+    if is_paired(real, fake):
+        check_sizes(real, fake)
+        resizes["pairs"] = ""
+        if arguments.lpips:
+            networks["lpips"], resizes["lpips"] = load_lpips(arguments.lpips, arguments.device), ""
+    first = f"{arguments.resize} to {arguments.size} x {arguments.size}" if arguments.size else ""
+    return networks, {need: ", then ".join(filter(None, (first, then))) or "none"
+                      for need, then in resizes.items()}
+
+
+def exported_extractor(real: ScoringFolder, fake: ScoringFolder,
+                       arguments: argparse.Namespace) -> tuple[Extractor, str]:
+    """The extractor of the network --features, and how it resizes images, "" if not. Raises UsageError."""
     if min(len(real), len(fake)) < 4:
         raise UsageError(f"{len(real)} real and {len(fake)} fake images are too few; give 4 of each")
     network = load_exported(arguments.features, arguments.device)
-    a, b = (extract_features(network, folder.images(network.channels), resize=arguments.resize,
-                             batch_size=arguments.batch_size) for folder in (real, fake))
-    frechet, kernel = frechet_distance(fit_gaussian(a), fit_gaussian(b)), kernel_distance(a, b)
-    how = f"{arguments.resize} to {network.width} x {network.height}" if network.size else "none"
-    counts = len(real), len(fake), how
-    return {"Frechet distance": Figure(frechet, "lower", *counts),
-            "kernel distance x 1000": Figure(1000 * kernel.mean, "lower", *counts, 1000 * kernel.spread)}
+    extractor = partial(extract_features, network, resize=arguments.resize, batch_size=arguments.batch_size)
+    return extractor, f"{arguments.resize} to {network.width} x {network.height}" if network.size else ""
 
 
-def inception(real: ImageFolder, fake: ImageFolder, arguments: argparse.Namespace) -> Figures:
-    def image_set(folder: ImageFolder) -> ImageSet:
-        names = list(folder.paths)
-        return ImageSet(len(names), lambda index: folder.read(names[index]))
-
-    alike = len(real.sizes()) == len(fake.sizes()) == 1         # others cannot share a batch
-    return inception_figures(image_set(real), image_set(fake), weights=arguments.weights,
-                             device=arguments.device, batch_size=arguments.batch_size if alike else 1)
+def is_paired(real: ScoringFolder, fake: ScoringFolder) -> bool:
+    """Whether every fake has a real image of its name."""
+    return fake.keys() <= real.keys()
 
 
-def paired_figures(real: ImageFolder, fake: ImageFolder, arguments: argparse.Namespace) -> Figures:
-    """Means over the pairs of one name; {} unless every fake has its real image."""
-    if not fake.paths.keys() <= real.paths.keys():
-        return {}
-    metrics: dict[str, tuple[Callable[[np.ndarray, np.ndarray], float], str, int]] = {
-        "PSNR, dB": (psnr, "higher", 2), "SSIM": (ssim, "higher", 3)}
-    if arguments.lpips:
-        metrics["LPIPS"] = load_lpips(arguments.lpips, arguments.device), "lower", 3
-    values = []
-    for name in fake.paths:
-        a, b = fake.read(name), real.read(name)
-        if a.shape != b.shape:
-            raise UsageError(f"{name} is {a.shape[1]} x {a.shape[0]} in --fake, {b.shape[1]} x {b.shape[0]} "
-                             f"in --real; bring both to one size: --size {a.shape[1]}")
-        values.append([metric(a, b) for metric, _, _ in metrics.values()])
-    means = np.mean(values, axis=0)
-    return {name: Figure(float(mean), better, len(fake), len(fake), digits=digits)
-            for mean, (name, (_, better, digits)) in zip(means, metrics.items(), strict=True)}
+def check_sizes(real: ScoringFolder, fake: ScoringFolder) -> None:
+    """Raise UsageError for a pair of images of two sizes."""
+    for name in fake:
+        (width, height), (real_width, real_height) = fake.size_of(name), real.size_of(name)
+        if (width, height) != (real_width, real_height):
+            raise UsageError(f"{name} is {width} x {height} in --fake, {real_width} x {real_height} in "
+                             f"--real; bring both to one size: --size {width}")
 
 
-def all_figures(real: ImageFolder, fake: ImageFolder, arguments: argparse.Namespace) -> Figures:
-    paired = paired_figures(real, fake, arguments)
-    distance = patch_distance(fake.images(), real.images())
-    figures = (feature_figures if arguments.features else inception)(real, fake, arguments)
-    figures |= {"SWD x 1000": Figure(distance, "lower", len(real), len(fake), digits=1)} | paired
-    if arguments.size:
-        first = f"{arguments.resize} to {arguments.size} x {arguments.size}"
-        figures = {name: f._replace(resize=first if f.resize == "none" else f"{first}, then {f.resize}")
-                   for name, f in figures.items()}
-    return figures
-
-
-def warnings(real: ImageFolder, fake: ImageFolder, arguments: argparse.Namespace) -> list[str]:
+def warnings(real: ScoringFolder, fake: ScoringFolder, arguments: argparse.Namespace) -> list[str]:
+    """What may mislead in the scores."""
     found = [few_images(len(real), len(fake))]
-    if arguments.lpips and not fake.paths.keys() <= real.paths.keys():
+    if arguments.lpips and not is_paired(real, fake):
         found.append("no LPIPS: not every fake has a real image of its name to be compared with")
     if real.sizes() != fake.sizes():
         found.append("real and fake images differ in size and so in sharpness; bring both to one: --size N")
@@ -129,15 +138,15 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     size = (arguments.size, arguments.size) if arguments.size else None
-    real = ImageFolder("--real", arguments.real, size=size, resize=arguments.resize)
-    fake = ImageFolder("--fake", arguments.fake, size=size, resize=arguments.resize)
+    real = ScoringFolder("--real", arguments.real, size=size, resize=arguments.resize)
+    fake = ScoringFolder("--fake", arguments.fake, size=size, resize=arguments.resize)
     features = str(arguments.features or INCEPTION)
     print(f"real: {real.describe()}\nfake: {fake.describe()}\nfeatures: {features}\n", flush=True)
-    figures, remarks = all_figures(real, fake, arguments), warnings(real, fake, arguments)
-    print(as_table(figures), *(f"warning: {line}" for line in remarks), sep="\n")
+    scores, remarks = all_scores(real, fake, arguments), warnings(real, fake, arguments)
+    print(as_table(scores), *(f"warning: {line}" for line in remarks), sep="\n")
     if output := arguments.output or results_file(arguments.fake, "metrics.json"):
         record = {"real": str(arguments.real), "fake": str(arguments.fake), "features": features,
-                  "figures": {name: figure.as_json() for name, figure in figures.items()},
+                  "figures": {title: score.as_json() for title, score in scores.items()},
                   "warnings": remarks, "torch": torch.__version__}
         write_json(output, record)
         print(f"written to {output}")

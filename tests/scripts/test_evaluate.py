@@ -28,7 +28,7 @@ def moments(images: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([values.mean(axis=(1, 2)), (values ** 2).mean(axis=(1, 2))], axis=1)
 
 
-def test_figures_are_numpys_and_the_json_holds_the_protocol(tmp_path, score):
+def test_scores_are_numpys_and_the_json_holds_the_protocol(tmp_path, score):
     real = write_images(tmp_path / "real", 30, seed=1)
     images = tmp_path / "results" / "name" / "test_latest" / "images" / "fake_B"
     fake = write_images(images, 24, seed=2, names="other{:02}.png")
@@ -39,9 +39,9 @@ def test_figures_are_numpys_and_the_json_holds_the_protocol(tmp_path, score):
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = sqrtm(cov_a @ cov_b).real
     expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a + cov_b - 2 * root)
-    figure = found["figures"]["Frechet distance"]
-    assert figure["value"] == pytest.approx(expected, rel=1e-3)
-    assert (figure["real"], figure["fake"], figure["resize"]) == (30, 24, "bicubic to 16 x 16")
+    frechet = found["figures"]["Frechet distance"]
+    assert frechet["value"] == pytest.approx(expected, rel=1e-3)
+    assert (frechet["real"], frechet["fake"], frechet["resize"]) == (30, 24, "bicubic to 16 x 16")
     assert found["figures"]["kernel distance x 1000"]["spread"] > 0
     assert "PSNR, dB" not in found["figures"]                           # no fake has a real of its name
     assert any("24 images are fewer than 2,048" in line for line in found["warnings"])
@@ -102,6 +102,13 @@ def test_a_bad_image_ends_it(tmp_path, score):
     whole = (tmp_path / "fake" / "03.png").read_bytes()
     (tmp_path / "fake" / "03.png").write_bytes(whole[:len(whole) // 2])
     with pytest.raises(RunError, match="03.png.*repair or remove"):
+        score("--real", tmp_path / "real", "--fake", tmp_path / "fake", "--features", exported())
+
+
+def test_images_too_small_for_a_metric_are_said_in_one_line(tmp_path, score):
+    for folder in ("real", "fake"):
+        write_images(tmp_path / folder, 4, size=(9, 12))
+    with pytest.raises(UsageError, match="SSIM of --fake .* cannot be computed: .* 11 x 11 .* not 9 x 12"):
         score("--real", tmp_path / "real", "--fake", tmp_path / "fake", "--features", exported())
 
 

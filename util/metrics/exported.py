@@ -1,7 +1,7 @@
-"""Networks exported to one file: a torch.export program (.pt2), or ONNX where onnxruntime is there.
+"""Networks in exported files: a torch.export program (.pt2), or ONNX (.onnx), which needs onnxruntime.
 
-Such a network takes float32 [B, C, H, W] in [0, 1], C 1 (gray) or 3 (RGB), and normalises by itself; its
-first output counts. B may be free or a fixed number, H and W free or fixed.
+A network takes float32 [B, C, H, W] in [0, 1], C 1 (gray) or 3 (RGB), and normalises by itself; its first
+output is used. B, H and W may be free or fixed.
 """
 
 import zipfile
@@ -19,11 +19,14 @@ CHANNELS = (1, 3)
 
 
 class ExportedNetwork(ABC):
-    """batch, height, width: what the file fixes them to, None where it leaves them free. channels: 1 or 3."""
+    """A network of images, read from a file.
+
+    batch, height, width: what the file fixes them to, None where it leaves them free. channels: 1 or 3.
+    """
 
     def __init__(self, path: Path, shape: Sequence[int | None]):
         if len(shape) != 4 or shape[1] not in CHANNELS:
-            shown = ["any" if side is None else side for side in shape]
+            shown = ["any" if length is None else length for length in shape]
             raise UsageError(f"{path} takes {shown}; export a network that takes [batch, 1 or 3 channels, "
                              "height, width]")
         self.path = path
@@ -46,7 +49,7 @@ class ExportedNetwork(ABC):
 
     @abstractmethod
     def run(self, images: Tensor) -> Tensor:
-        """The same for a batch that the file takes."""
+        """As __call__, for images in a number that the file takes."""
 
 
 class TorchProgram(ExportedNetwork):
@@ -54,10 +57,10 @@ class TorchProgram(ExportedNetwork):
 
     def __init__(self, path: Path, device: torch.device):
         try:
-            if not zipfile.is_zipfile(path):                        # torch would print a page about it first
-                raise ValueError("it is no archive")
+            if not zipfile.is_zipfile(path):                        # torch would print a long text first
+                raise ValueError("it is not an archive")
             program = torch.export.load(path)
-        except Exception as error:      # a file of another kind fails in as many ways as there are kinds
+        except Exception as error:      # files of other kinds raise errors of many classes
             raise UsageError(f"{path} cannot be read as a torch.export program ({_first_line(error)}); write "
                              "it with torch.export.save, by a PyTorch no newer than this one") from error
         names = program.graph_signature.user_inputs
@@ -65,7 +68,7 @@ class TorchProgram(ExportedNetwork):
                   if node.op == "placeholder" and node.name in names]
         if len(inputs) != 1:
             raise UsageError(f"{path} takes {len(inputs)} inputs; export a network that takes images alone")
-        super().__init__(path, [side if isinstance(side, int) else None for side in inputs[0].shape])
+        super().__init__(path, [length if isinstance(length, int) else None for length in inputs[0].shape])
         self._device = device
         self._module = move_to_device_pass(program, str(device)).module()
 
@@ -91,7 +94,7 @@ class OnnxNetwork(ExportedNetwork):
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
             raise UsageError(f"{path} takes {len(inputs)} inputs; export a network that takes images alone")
-        super().__init__(path, [side if isinstance(side, int) else None for side in inputs[0].shape])
+        super().__init__(path, [length if isinstance(length, int) else None for length in inputs[0].shape])
         self._input = inputs[0].name
 
     def run(self, images: Tensor) -> Tensor:

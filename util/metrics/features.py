@@ -1,4 +1,4 @@
-"""Images to the features that an exported network finds in them."""
+"""Features of images, by an exported network."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +16,7 @@ RESIZE_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampl
 
 
 def resized(pixels: np.ndarray, size: tuple[int, int] | None, resize: str = "bicubic") -> np.ndarray:
-    """uint8 [H, W, C], C 1 or 3, at (width, height) `size`; as it is where that is its size or None."""
+    """An image, uint8 [H, W, C], C 1 or 3, resized to `size` (width, height); None: left as it is."""
     height, width, channels = pixels.shape
     if size in (None, (width, height)):
         return pixels
@@ -25,7 +25,7 @@ def resized(pixels: np.ndarray, size: tuple[int, int] | None, resize: str = "bic
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """uint8 [H, W, C], C 1 or 3, as gray (1, ITU-R 601 luma) or colour (3)."""
+    """An image, uint8 [H, W, C], C 1 or 3, as gray (1 channel, ITU-R 601 luma) or colour (3)."""
     if pixels.shape[-1] == channels:
         return pixels
     if channels == 3:
@@ -34,12 +34,12 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def to_unit_tensor(images: list[np.ndarray]) -> Tensor:
-    """uint8 [H, W, C] images of one size as float32 [B, C, H, W] in [0, 1]."""
+    """Images of one size, uint8 [H, W, C], as float32 [B, C, H, W] in [0, 1]."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div(255)
 
 
 def batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Up to `size` neighbouring images of one shape at a time."""
+    """Lists of up to `size` neighbouring images of one shape."""
     batch: list[np.ndarray] = []
     for image in images:
         if batch and (len(batch) == size or image.shape != batch[0].shape):
@@ -54,8 +54,8 @@ def extract_features(network: ExportedNetwork, images: Iterable[np.ndarray], *, 
                      batch_size: int = 32) -> np.ndarray:
     """Features of every image, float64 [N, D].
 
-    images: uint8 [H, W, C]; brought to the network's channels, and by the named filter to its size. An
-    output of more than two axes is averaged over the places: [B, D, ...] to [B, D]. Raises UsageError.
+    images: uint8 [H, W, C]; converted to the network's channels, and resized to its size by the named filter.
+    An output [B, D, ...] of more than two axes is averaged to [B, D]. Raises UsageError.
     """
     shown = (resized(with_channels(p, network.channels), network.size, resize) for p in images)
     found = []

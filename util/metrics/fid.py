@@ -1,4 +1,7 @@
-"""The distance between two sets of features, each taken for a Gaussian's: FID, where they are Inception's."""
+"""Frechet distance between two sets of features: FID, where the features are Inception's.
+
+Each set is described by a Gaussian, its mean and covariance.
+"""
 
 from typing import NamedTuple
 
@@ -6,10 +9,10 @@ import numpy as np
 
 
 class Gaussian(NamedTuple):
-    """Mean [D] and a root [R, D] of the covariance: root.T @ root, with R as small as the sample allows.
+    """Mean [D], and a root [R, D] of the covariance: root.T @ root is the covariance.
 
-    The root in place of the covariance: it has no more rows than there were images, and the distance then
-    needs no square root of a matrix, which for few images (a singular covariance) comes out inexact.
+    R is the number of images, but at most D. With the root, the distance needs no square root of a matrix,
+    which is inexact for a singular covariance, that is for few images.
     """
 
     mean: np.ndarray
@@ -31,7 +34,7 @@ def fit_gaussian(features: np.ndarray) -> Gaussian:
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)) of the covariances A and B; 0 for equal Gaussians.
 
-    Heusel et al. 2017, eq. 6 (Dowson and Landau 1982). Few images overstate it: compare equal counts.
+    Heusel et al. 2017, eq. 6 (Dowson and Landau 1982). It is too high for few images: compare equal counts.
     """
     # With A = Ra'Ra and B = Rb'Rb the eigenvalues of AB are the squared singular values of Ra Rb'.
     shared = np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum()

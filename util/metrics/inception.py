@@ -1,10 +1,10 @@
 """FID, KID, Inception score, precision and recall through the package torch-fidelity.
 
-Its Inception v3 holds the weights of the first FID (2015-12-05), as pytorch-fid's does: the figures compare.
+Its Inception v3 holds the weights of the first FID (2015-12-05), as pytorch-fid's does: their FIDs compare.
 """
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from urllib.error import URLError
@@ -17,16 +17,15 @@ from torch.utils.data import Dataset
 from util.checkpoints.weights import load_file
 from util.errors import UsageError
 from util.metrics.features import batches, with_channels
-from util.metrics.kid import subset_size
-from util.metrics.report import Figure
+from util.metrics.kid import Estimate, subset_size
+from util.metrics.registry import Extractor, ImageSet, Pixels
 
 RESIZE = "bilinear to 299 x 299, no anti-aliasing"  # as TensorFlow 1 did
-FEWEST = 10  # images a side, for the ten parts of the Inception score
+FEWEST = 10  # images in each set, for the ten parts of the Inception score
 
 
-def load_inception(weights: Path | None, device: torch.device,
-                   batch_size: int = 32) -> Callable[[Iterable[np.ndarray]], np.ndarray]:
-    """FID's features [N, 2048] of uint8 [H, W, C] images, C 1 or 3. Raises as inception_figures."""
+def load_inception(weights: Path | None, device: torch.device, batch_size: int = 32) -> Extractor:
+    """FID's features [N, 2048], of images uint8 [H, W, C], C 1 or 3. Raises UsageError."""
     _installed()
     weights = weights or _downloaded()
     _check(weights)
@@ -35,7 +34,7 @@ def load_inception(weights: Path | None, device: torch.device,
                                              feature_extractor_weights_path=str(weights), verbose=False)
 
     @torch.inference_mode()
-    def features(images: Iterable[np.ndarray]) -> np.ndarray:
+    def features(images: Iterable[Pixels]) -> np.ndarray:
         colour = (with_channels(image, 3) for image in images)
         found = [network(torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).to(device))[0].cpu()
                  for batch in batches(colour, batch_size)]
@@ -44,24 +43,12 @@ def load_inception(weights: Path | None, device: torch.device,
     return features
 
 
-class ImageSet(Dataset):
-    """Images as torch-fidelity takes them. read(i) gives image i as uint8 [H, W, 3]."""
+def inception_scores(fake: ImageSet, real: ImageSet, *, weights: Path | None, device: torch.device,
+                     batch_size: int = 32) -> dict[str, Estimate]:
+    """The scores fid, kid, score, precision and recall, which torch-fidelity computes in one call.
 
-    def __init__(self, count: int, read: Callable[[int], np.ndarray]):
-        self._count, self._read = count, read
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self._read(index).transpose(2, 0, 1)))
-
-
-def inception_figures(real: ImageSet, fake: ImageSet, *, weights: Path | None, device: torch.device,
-                      batch_size: int = 32) -> dict[str, Figure]:
-    """Figures by name. A batch_size above 1 needs images of one size a side.
-
-    weights: the file of Inception's weights; None: downloaded once into torch's cache. Raises UsageError.
+    images: uint8 [H, W, 3]; a batch_size above 1 needs images of one size in each set. weights: the file of
+    Inception's weights; None: downloaded once into torch's cache. Raises UsageError.
     """
     fidelity = _installed()
     if min(len(real), len(fake)) < FEWEST:
@@ -69,23 +56,32 @@ def inception_figures(real: ImageSet, fake: ImageSet, *, weights: Path | None, d
                          f"give at least {FEWEST} of each")
     weights = weights or _downloaded()
     _check(weights)
-    # input1 is what is judged, input2 what it should look like. One extractor for all: precision and recall
+    # input1 is scored, input2 is what it should look like. One extractor for all: precision and recall
     # use the same features, not those of VGG-16, whose weights are another half gigabyte.
     found = fidelity.calculate_metrics(
-        input1=fake, input2=real, isc=True, fid=True, kid=True, prc=True,
+        input1=_FidelityDataset(fake.images), input2=_FidelityDataset(real.images),
+        isc=True, fid=True, kid=True, prc=True,
         feature_extractor="inception-v3-compat", feature_extractor_weights_path=str(weights),
         kid_subset_size=subset_size(len(real), len(fake)), cuda=device.type == "cuda", batch_size=batch_size,
         cache=False, save_cpu_ram=True, verbose=False)          # save_cpu_ram: no worker processes
+    return {"fid": Estimate(found["frechet_inception_distance"]),
+            "kid": Estimate(found["kernel_inception_distance_mean"], found["kernel_inception_distance_std"]),
+            "score": Estimate(found["inception_score_mean"], found["inception_score_std"]),
+            "precision": Estimate(found["precision"]), "recall": Estimate(found["recall"])}
 
-    def figure(key: str, better: str, digits: int, spread: str | None = None, scale: float = 1) -> Figure:
-        return Figure(scale * found[key], better, len(real), len(fake), RESIZE,
-                      None if spread is None else scale * found[spread], digits)
 
-    return {"FID": figure("frechet_inception_distance", "lower", 2),
-            "KID x 1000": figure("kernel_inception_distance_mean", "lower", 2,
-                                 "kernel_inception_distance_std", 1000),
-            "Inception score": figure("inception_score_mean", "higher", 2, "inception_score_std"),
-            "precision": figure("precision", "higher", 3), "recall": figure("recall", "higher", 3)}
+class _FidelityDataset(Dataset):
+    """Images as torch-fidelity takes them: uint8 [3, H, W], by number."""
+
+    def __init__(self, images: Mapping[str, Pixels]):
+        self._images, self._names = images, list(images)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Tensor:
+        pixels = self._images[self._names[index]]
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def _installed() -> ModuleType:
@@ -97,7 +93,7 @@ def _installed() -> ModuleType:
 
 
 def _downloaded() -> Path:
-    """The weights in torch's cache, fetched from torch-fidelity's place if they are not there yet."""
+    """The weights in torch's cache, downloaded from torch-fidelity's address if they are not there yet."""
     url = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3").URL_INCEPTION_V3
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     if not path.exists():
@@ -111,7 +107,7 @@ def _downloaded() -> Path:
 
 
 def _check(weights: Path) -> None:
-    """torch-fidelity would run code that a file holds: only one of plain tensors may pass."""
+    """Raise UsageError for a file of anything but plain tensors, whose code torch-fidelity would run."""
     found = load_file(weights)
     if "Conv2d_1a_3x3.conv.weight" not in found or "fc.weight" not in found:
         raise UsageError(f"--weights {weights} is not of FID's Inception v3; "

@@ -1,4 +1,4 @@
-"""Classes of street scenes, and label images turned into maps of their numbers."""
+"""Label images of street scenes: the classes of the data sets, and images turned into class numbers."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,9 @@ Colour = tuple[int, int, int]
 
 
 class LabelSet(NamedTuple):
-    """classes: name -> colour in label images, in the order of their numbers.
+    """The classes of a data set.
 
+    classes: name -> colour in label images, in the order of their numbers.
     ignored_colours, ignored_ids: how pixels that do not count are marked, besides 255.
     full_ids: number in the full list of labels -> class, for sets that have one.
     """
@@ -49,10 +50,10 @@ LABEL_SETS = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
 
 
 def labels_from_ids(ids: np.ndarray, labels: LabelSet, *, full: bool = False) -> np.ndarray:
-    """A gray label image [H, W] as class numbers, IGNORED where they do not count; uint8 [H, W].
+    """The class numbers of a gray label image [H, W], IGNORED where a pixel does not count; uint8 [H, W].
 
-    full: its values are of the full list (Cityscapes *_labelIds.png, of 34), not class numbers. Raises
-    ValueError for a value that is neither a class nor ignored.
+    full: the values are numbers of the full list (34 in Cityscapes' *_labelIds.png), not class numbers.
+    Raises ValueError for a value that is neither a class nor ignored.
     """
     table = np.full(256, -1)
     table[[IGNORED, *labels.ignored_ids]] = IGNORED
@@ -71,10 +72,10 @@ def labels_from_ids(ids: np.ndarray, labels: LabelSet, *, full: bool = False) ->
 
 
 def labels_from_colours(pixels: np.ndarray, labels: LabelSet, *, ignore: bool = True) -> np.ndarray:
-    """A coloured label image [H, W, 3] as the classes of the nearest colours; uint8 [H, W].
+    """The class numbers of a coloured label image [H, W, 3], by the nearest colour of a class; uint8 [H, W].
 
-    Nearest, so that JPEG's errors and a generator's shades still find a class. ignore: the colours that do
-    not count are candidates too, and give IGNORED; for a prediction they are not.
+    The nearest, because JPEG and a generator change colours a little. ignore: the colours that do not count
+    are compared with too, and give IGNORED; leave them out for a prediction.
     """
     colours = [*labels.classes.values(), *(labels.ignored_colours if ignore else ())]
     palette = np.array(colours, dtype=np.int32)
@@ -89,7 +90,7 @@ def labels_from_colours(pixels: np.ndarray, labels: LabelSet, *, ignore: bool = 
 
 
 def paint(label_map: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """Class numbers [H, W] as a coloured label image, uint8 [H, W, 3]; black where ignored."""
+    """The coloured label image of class numbers [H, W], uint8 [H, W, 3]; black where ignored."""
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[:len(labels.classes)] = list(labels.classes.values())
     return palette[label_map]

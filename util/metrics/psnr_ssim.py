@@ -1,4 +1,4 @@
-"""How far one image is from its ground truth."""
+"""PSNR and SSIM of an image against its ground truth."""
 
 import numpy as np
 
@@ -16,11 +16,11 @@ def psnr(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
 def ssim(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
     """Structural similarity, Wang et al. 2004, at most 1, which equal images reach.
 
-    a, b: [H, W, C], same shape, values in [0, peak]. Each channel apart, then the mean over channels and over
-    the places where the whole 11 x 11 Gaussian window (deviation 1.5 pixels) lies inside the image.
-    Raises ValueError for shapes that differ or a side under 11.
+    a, b: [H, W, C], same shape, values in [0, peak]. The mean over the channels and over the places where
+    the whole 11 x 11 Gaussian window (std 1.5 pixels) lies inside the image. Raises ValueError for shapes
+    that differ or a side under 11 pixels.
     """
-    from scipy.ndimage import gaussian_filter  # a third of a second that other commands need not wait
+    from scipy.ndimage import gaussian_filter  # only here: it takes a third of a second to load
 
     _check(a, b)
     radius = 5

@@ -1,4 +1,4 @@
-"""A figure with all that is needed to read it, and tables of them for people and for programs."""
+"""Scores with what is needed to read them, in tables for people and in JSON for programs."""
 
 import json
 import math
@@ -11,11 +11,12 @@ from util.atomic import atomic_file
 ENOUGH = 2048  # images: with fewer, the covariance of Inception's 2048 features is singular
 
 
-class Figure(NamedTuple):
-    """One number and its protocol.
+class Score(NamedTuple):
+    """A score and its protocol.
 
-    spread: standard deviation, of what is said in docs/evaluation.md. better: "lower" or "higher".
-    real, fake: images it was computed from. resize: how they were brought to their size before.
+    better: "lower" or "higher". real, fake: numbers of images that it was computed from. resize: how they
+    were resized before. spread: the std over parts of the images, see docs/evaluation.md. digits: shown after
+    the point.
     """
 
     value: float
@@ -34,10 +35,10 @@ class Figure(NamedTuple):
         return {key: value for key, value in self._asdict().items() if key != "digits" and value is not None}
 
 
-def as_table(figures: dict[str, Figure]) -> str:
-    """Figures by name, in columns for a terminal."""
+def as_table(scores: dict[str, Score]) -> str:
+    """Scores by name, in columns for a terminal."""
     rows = [("", "value", "better", "real / fake", "resized")]
-    rows += [(name, f.text(), f.better, f"{f.real} / {f.fake}", f.resize) for name, f in figures.items()]
+    rows += [(name, s.text(), s.better, f"{s.real} / {s.fake}", s.resize) for name, s in scores.items()]
     return columns(rows)
 
 
@@ -49,21 +50,21 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def few_images(real: int, fake: int) -> str | None:
-    """The warning that goes with a Frechet distance of few images."""
+    """The warning that a Frechet distance of so few images needs; None: it needs none."""
     if min(real, fake) >= ENOUGH:
         return None
     return (f"{min(real, fake):,} images are fewer than {ENOUGH:,}: the Frechet distance is too high, "
-            "the more so the fewer; compare it with figures of the same counts alone (KID has no such bias)")
+            "the more so the fewer; compare it only with scores of the same counts (KID has no such bias)")
 
 
 def results_file(fake: Path, name: str) -> Path | None:
-    """The file beside images/ in the results that a folder <phase>_<epoch>/images/<label> belongs to."""
+    """The file beside images/ where `fake` is a results folder <phase>_<epoch>/images/<label>; else None."""
     folder = fake.resolve()
     return folder.parent.parent / name if folder.parent.name == "images" else None
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
-    """A number that JSON cannot write, such as the infinite PSNR of equal images, becomes null."""
+    """Write a record as JSON. NaN and infinity, such as the PSNR of equal images, become null."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as stream:
         stream.write((json.dumps(_finite(record), indent=1) + "\n").encode())

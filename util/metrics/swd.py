@@ -1,7 +1,7 @@
-"""How far the small patterns of one set of images are from another's, without any trained network.
+"""Sliced Wasserstein distance between the patches of two sets of images: compares texture, without a network.
 
-Sliced Wasserstein distance of 7 x 7 patches, Karras et al. 2018 (Progressive Growing of GANs), section 5 and
-appendix, here at the images' own size alone (no Laplacian pyramid).
+Karras et al. 2018 (Progressive Growing of GANs), section 5 and appendix, but at the images' own size alone
+(no Laplacian pyramid). Patches are 7 x 7 pixels.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ Image = np.ndarray  # [H, W, C], any numeric type
 
 def patch_descriptors(images: Iterable[Image], patches_per_image: int, patch_size: int,
                       generator: np.random.Generator) -> np.ndarray:
-    """Patches at random places of every image, standardised.
+    """Patches at random places of every image, each channel scaled to mean 0 and std 1 over the whole set.
 
-    Returns float32 [images * patches_per_image, patch_size * patch_size * C]. Over the whole set, each
-    channel has mean 0 and deviation 1, so that the set's overall tint and contrast do not count.
+    Returns float32 [images * patches_per_image, patch_size * patch_size * C]. By the scaling, the overall
+    tint and contrast of the set do not count.
     Raises ValueError for no images, an image smaller than a patch, or channels that differ.
     """
     patches = []
@@ -34,8 +34,8 @@ def patch_descriptors(images: Iterable[Image], patches_per_image: int, patch_siz
         raise ValueError("there are no images to take patches from")
     stack = np.concatenate(patches).astype(np.float32)              # N, patch, patch, C
     stack -= stack.mean(axis=(0, 1, 2), dtype=np.float64)
-    deviation = stack.std(axis=(0, 1, 2), dtype=np.float64)
-    stack /= np.where(deviation > 0, deviation, 1)                  # a channel of one value stays 0
+    std = stack.std(axis=(0, 1, 2), dtype=np.float64)
+    stack /= np.where(std > 0, std, 1)                              # a channel of one value stays 0
     return stack.reshape(len(stack), -1)
 
 
@@ -43,8 +43,8 @@ def sliced_wasserstein(a: np.ndarray, b: np.ndarray, directions: int,
                        generator: np.random.Generator) -> float:
     """Mean over random directions of the 1-D Wasserstein distance between the projections of two point sets.
 
-    a: [N, D], b: [M, D]; N and M may differ: the distance is then that of the two step-shaped quantile
-    functions, exactly. Directions are uniform on the unit sphere. Symmetric; 0 for equal sets.
+    a: [N, D], b: [M, D]. N and M may differ: the distance of the two step-shaped quantile functions is exact.
+    Directions are uniform on the unit sphere. Symmetric; 0 for equal sets.
     """
     # Between neighbouring cuts i/N and j/M (here as whole multiples of 1/NM) both quantiles stay the same.
     n, m = len(a), len(b)
@@ -64,8 +64,8 @@ def patch_distance(a: Iterable[Image], b: Iterable[Image], *, patches_per_image:
                    patch_size: int = 7, directions: int = 512, seed: int = 0) -> float:
     """Sliced Wasserstein distance between the patches of two sets of images, times 1000 as published.
 
-    Lower is nearer; two samples of one set are not at 0 but at the noise of their patches. The same seed
-    gives the same places and directions.
+    Lower is nearer. Two samples of one set are a little above 0, because their patches differ. The same seed
+    gives the same places and directions. Raises ValueError for images that it cannot take.
     """
     places_a, places_b, directions_generator = (np.random.default_rng([seed, i]) for i in range(3))
     descriptors_a = patch_descriptors(a, patches_per_image, patch_size, places_a)

@@ -24,7 +24,7 @@ from util.loggers.score_log import EvaluationLog
 from util.metrics.exported import load_exported
 from util.metrics.features import extract_features
 from util.metrics.inception import load_inception
-from util.metrics.registry import METRICS, Extractor, Side
+from util.metrics.registry import METRICS, Extractor, ImageSet, training_metrics
 from util.runtime.progress import Progress
 from util.runtime.seed import random_state, seed_everything, set_random_state
 
@@ -48,7 +48,7 @@ class Evaluation:
         needs = {METRICS[name].needs for name in self.names}
         check_data(needs, names_of(self.inputs), names_of(self.targets), opt)
         self.extractor = load_extractor(opt) if "features" in needs else None
-        self.real: Side | None = None
+        self.real: ImageSet | None = None
         self.log = EvaluationLog(Path(opt.checkpoints_dir) / opt.name, progress, curve=not opt.no_html)
         say(f"evaluates {', '.join(self.names)} every {opt.evaluation_freq} images, "
             f"{len(self.inputs.dataset)} of {inputs} against {len(self.targets.dataset)} of {targets}")
@@ -61,8 +61,8 @@ class Evaluation:
         """Translate, score, record; keep the weights where the first metric is the best so far."""
         began = time.perf_counter()
         with undisturbed(model, self.opt.seed):
-            self.real = self.real or Side(read_images(self.targets), self.extractor)
-            fake = Side(read_images(self.inputs, model), self.extractor)
+            self.real = self.real or ImageSet(read_images(self.targets), self.extractor)
+            fake = ImageSet(read_images(self.inputs, model), self.extractor)
             metrics = {name: compute(name, fake, self.real) for name in self.names}
         before = self.best()
         self.log.add(progress, metrics, {"fake": len(fake), "real": len(self.real)})
@@ -92,9 +92,9 @@ class Evaluation:
 def metric_names(text: str) -> list[str]:
     """The names in "swd,fid". Raises UsageError."""
     names = text.split(",")
-    if wrong := [name for name in names if name not in METRICS]:
+    if wrong := [name for name in names if name not in training_metrics()]:
         raise UsageError(f"--evaluation_metrics is {text!r}, but {wrong[0]!r} is none of "
-                         f"{', '.join(METRICS)}; join several by commas")
+                         f"{', '.join(training_metrics())}; join several by commas")
     return names
 
 
@@ -109,7 +109,7 @@ def check_data(needs: set[str], inputs: list[str], targets: list[str], opt: Name
                          f"side, but the test split has {len(inputs)} and {len(targets)}")
 
 
-def compute(name: str, fake: Side, real: Side) -> float:
+def compute(name: str, fake: ImageSet, real: ImageSet) -> float:
     try:
         return METRICS[name].compute(fake, real)
     except ValueError as error:             # images too small for it, or too few that could be read

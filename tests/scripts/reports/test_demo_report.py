@@ -1,4 +1,4 @@
-"""The demo's table and page on made-up images whose figures are known."""
+"""The demo's table and page on made-up images whose scores are known."""
 
 import subprocess
 import sys
@@ -23,13 +23,13 @@ def results(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     for name in ("a.png", ODD_NAME):
         truth = generator.integers(0, 255, (16, 16, 3), dtype=np.uint8)
-        for side, image in ("real_B", truth), ("fake_B", truth + np.uint8(1)), ("real_A", 255 - truth):
-            (folder / "images" / side).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(folder / "images" / side / name)
+        for column, image in ("real_B", truth), ("fake_B", truth + np.uint8(1)), ("real_A", 255 - truth):
+            (folder / "images" / column).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / "images" / column / name)
     return folder
 
 
-def test_table_holds_the_figures(results):
+def test_table_holds_the_scores(results):
     done = report(results)
     assert done.returncode == 0, done.stderr
     rows = {line[:4]: line.split("  ") for line in done.stdout.splitlines()}
@@ -51,7 +51,7 @@ def test_page_shows_every_image_and_its_links_work(results):
     assert page.count("48.13") == 1
 
 
-def test_sheet_has_a_row_for_each_side(results, tmp_path):
+def test_sheet_has_a_row_for_each_column(results, tmp_path):
     assert report(results, "--sheet", tmp_path / "sheet.png").returncode == 0
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (2 * 16 + 4, 3 * 16 + 2 * 4)
@@ -74,6 +74,15 @@ def test_sizes_must_agree(results):
     Image.new("RGB", (20, 16)).save(results / "images" / "fake_B" / "a.png")
     done = report(results)
     assert done.returncode == 2 and "another size in fake_B than in real_B" in done.stderr
+
+
+def test_images_too_small_for_a_metric_are_named(results):
+    for column in ("real_A", "fake_B", "real_B"):
+        for path in (results / "images" / column).iterdir():
+            Image.new("RGB", (9, 12)).save(path)
+    done = report(results)
+    assert done.returncode == 2 and "SSIM cannot be computed" in done.stderr
+    assert "at least 11 x 11 pixels, not 9 x 12" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_folder_without_images_is_named(tmp_path):

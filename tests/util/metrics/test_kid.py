@@ -51,5 +51,5 @@ def test_mean_of_subsets_is_near_the_whole_and_far_sets_stand_out_of_the_spread(
 
 def test_subsets_are_a_thousand_or_half_of_the_smaller_set():
     assert [subset_size(5000, 9000), subset_size(5000, 300), subset_size(7, 120)] == [1000, 150, 3]
-    with pytest.raises(ValueError, match="at least 4 images a side, not 120 and 3"):
+    with pytest.raises(ValueError, match="at least 4 images in each set, not 120 and 3"):
         kernel_distance(features(120, 1), features(3, 2))

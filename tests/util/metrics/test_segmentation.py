@@ -11,7 +11,9 @@ from util.metrics.segmentation import (
     class_precisions,
     confusion_matrix,
     mean_over_classes,
+    mean_scores,
     pixel_accuracy,
+    scores_by_class,
 )
 
 TRUTH = np.array([[0, 0, 0, 1], [1, 1, 2, 255]])
@@ -34,6 +36,15 @@ def test_scores_by_hand():
     assert class_precisions(MATRIX) == pytest.approx([2 / 3, 2 / 4, math.nan, math.nan], nan_ok=True)
     assert mean_over_classes(class_accuracies(MATRIX)) == pytest.approx(4 / 9)
     assert mean_over_classes(class_ious(MATRIX)) == pytest.approx(3 / 10)
+
+
+def test_scores_by_name_are_in_percent():
+    assert mean_scores(MATRIX) == pytest.approx({
+        "pixAcc": 100 * 4 / 7, "classAcc": 100 * 4 / 9, "mean IoU": 100 * 3 / 10,
+        "mean precision": 100 * (2 / 3 + 2 / 4) / 2})
+    found = scores_by_class(MATRIX, ["sky", "road", "car", "tree"])
+    assert found["road"] == pytest.approx({"pixels": 300 / 7, "accuracy": 200 / 3, "IoU": 200 / 5})
+    assert found["tree"]["pixels"] == 0 and math.isnan(found["tree"]["accuracy"])
 
 
 def test_a_class_that_is_only_predicted_counts_against_iou_but_has_no_accuracy():

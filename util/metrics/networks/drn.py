@@ -1,6 +1,6 @@
-"""DRN-D-22, the segmentation network that judges label -> photo (Yu, Koltun, Funkhouser 2017).
+"""DRN-D-22, the segmentation network that scores label -> photo (Yu, Koltun, Funkhouser 2017).
 
-Its modules carry the names of the published weights, `base.N...`, `seg` and `up`, so that they load.
+Its modules have the names of the published weights, `base.N...`, `seg` and `up`, so that these load.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Mean and deviation of Cityscapes' training photos in [0, 1], which the published weights expect taken away.
+# Mean and std of Cityscapes' training photos in [0, 1], by which the published weights expect their input
+# to be normalised.
 CITYSCAPES_MEAN = (0.29010095242892997, 0.32808144844279574, 0.28696394422942517)
-CITYSCAPES_DEVIATION = (0.1829540508368939, 0.18656561047509476, 0.18447508988480435)
+CITYSCAPES_STD = (0.1829540508368939, 0.18656561047509476, 0.18447508988480435)
 
 
 def convolution(channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1,
@@ -27,7 +28,7 @@ def plain(channels: int, out_channels: int, **settings: int) -> nn.Sequential:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a way past them, which projects where width or size change (He et al. 2016)."""
+    """Two convolutions and a skip connection, which projects where width or size change (He et al. 2016)."""
 
     def __init__(self, channels: int, out_channels: int, *, stride: int, dilation: int):
         super().__init__()
@@ -41,28 +42,31 @@ class ResidualBlock(nn.Module):
                                             nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        past = x if self.downsample is None else self.downsample(x)
+        skip = x if self.downsample is None else self.downsample(x)
         y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + past)
+        return F.relu(self.bn2(self.conv2(y)) + skip)
 
 
 def residual(channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A level of two blocks."""
+    """Two residual blocks, the first with the stride."""
     return nn.Sequential(ResidualBlock(channels, out_channels, stride=stride, dilation=dilation),
                          ResidualBlock(out_channels, out_channels, stride=1, dilation=dilation))
 
 
-def doubling_filter(kernel: int) -> Tensor:
+def upsampling_filter(kernel: int) -> Tensor:
     """The [kernel, kernel] weights of a transposed convolution that interpolates bilinearly by kernel / 2."""
     ramp = 1 - (torch.arange(kernel) - (kernel - 1) / 2).abs() / (kernel / 2)
     return torch.outer(ramp, ramp)
 
 
 class DRND22(nn.Module):
-    """photos: [B, 3, H, W] in [0, 1], sides multiples of 8. Returns scores [B, classes, H, W]."""
+    """Photos to scores of the classes at every pixel.
+
+    photos: [B, 3, H, W] in [0, 1], H and W multiples of 8. Returns [B, classes, H, W].
+    """
 
     def __init__(self, *, classes: int = 19, mean: tuple[float, ...] = CITYSCAPES_MEAN,
-                 deviation: tuple[float, ...] = CITYSCAPES_DEVIATION):
+                 std: tuple[float, ...] = CITYSCAPES_STD):
         super().__init__()
         self.base = nn.Sequential(
             plain(3, 16, kernel=7), plain(16, 16), plain(16, 32, stride=2),
@@ -72,18 +76,18 @@ class DRND22(nn.Module):
         self.seg = nn.Conv2d(512, classes, 1)
         self.up = nn.ConvTranspose2d(classes, classes, 16, 8, 4, groups=classes, bias=False)
         with torch.no_grad():
-            self.up.weight.copy_(doubling_filter(16).expand_as(self.up.weight))
-        for name, values in (("mean", mean), ("deviation", deviation)):
+            self.up.weight.copy_(upsampling_filter(16).expand_as(self.up.weight))
+        for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, photos: Tensor) -> Tensor:
-        return self.up(self.seg(self.base((photos - self.mean) / self.deviation)))
+        return self.up(self.seg(self.base((photos - self.mean) / self.std)))
 
 
 def published_weights(found: Mapping) -> dict[str, Tensor]:
-    """The weights of DRND22 in a published file: the weights alone, or a training's checkpoint around them.
+    """The weights of DRND22 in a published file, which holds them alone or as a part of a checkpoint.
 
-    Counters of batch norm are left out: files of 2017 lack them, and they have no effect on a translation.
+    Counters of batch norm are left out: files of 2017 lack them, and they have no effect on the output.
     """
     weights = found.get("state_dict", found)
     return {name.removeprefix("module."): value for name, value in weights.items()

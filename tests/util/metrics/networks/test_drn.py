@@ -5,11 +5,11 @@ import torch.nn.functional as F
 
 from tests.formula import fill_
 from util.metrics.networks.drn import (
-    CITYSCAPES_DEVIATION,
     CITYSCAPES_MEAN,
+    CITYSCAPES_STD,
     DRND22,
-    doubling_filter,
     published_weights,
+    upsampling_filter,
 )
 
 # Names and shapes as published for Cityscapes, one of each kind of layer.
@@ -30,7 +30,7 @@ def test_keys_are_the_published_ones():
     convolutions = [name for name, shape in found.items() if len(shape) == 4 and name.startswith("base")]
     assert len([name for name in convolutions if "downsample" not in name]) == 21
     assert len([name for name in convolutions if "downsample" in name]) == 4
-    assert not any(name.startswith(("mean", "deviation")) for name in found)
+    assert not any(name.startswith(("mean", "std")) for name in found)
     assert not any("3.1.downsample" in name for name in found)
 
 
@@ -48,15 +48,15 @@ def test_normalises_as_the_weights_were_trained():
     net = DRND22().eval()
     seen = []
     net.base.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (CITYSCAPES_MEAN, CITYSCAPES_DEVIATION))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (CITYSCAPES_MEAN, CITYSCAPES_STD))
     with torch.no_grad():
-        net((mean + 2 * deviation).expand(1, 3, 8, 8))
+        net((mean + 2 * std).expand(1, 3, 8, 8))
     assert torch.allclose(seen[0], torch.full((1, 3, 8, 8), 2.0), atol=1e-6)
 
 
 def test_upsampling_is_bilinear():
     scores = torch.rand(1, 1, 5, 6)
-    found = F.conv_transpose2d(scores, doubling_filter(16)[None, None], stride=8, padding=4)
+    found = F.conv_transpose2d(scores, upsampling_filter(16)[None, None], stride=8, padding=4)
     expected = F.interpolate(scores, scale_factor=8, mode="bilinear", align_corners=False)
     assert torch.allclose(found[..., 4:-4, 4:-4], expected[..., 4:-4, 4:-4], atol=1e-6)    # borders fade to 0
 

@@ -13,7 +13,7 @@ from util.errors import UsageError
 
 
 def load_lpips(weights: Path, device: torch.device) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The distance of two images, uint8 [H, W, 3] of one shape: 0 for equal ones, lower is nearer.
+    """LPIPS as a function of two images, uint8 [H, W, 3] of one shape: 0 for equal images, lower is nearer.
 
     weights: AlexNet's for ImageNet, as torchvision publishes them. Raises UsageError.
     """
@@ -24,7 +24,7 @@ def load_lpips(weights: Path, device: torch.device) -> Callable[[np.ndarray, np.
                          "pip install -r requirements-eval.txt") from error
     with warnings.catch_warnings():                 # it calls torchvision in a way that is going out of use
         warnings.simplefilter("ignore")
-        network = package.LPIPS(net="alex", pnet_rand=True, verbose=False)  # else it would download weights
+        network = package.LPIPS(net="alex", pnet_rand=True, verbose=False)  # False would download weights
     found, trunk = load_file(weights), network.net.state_dict()
     # Its layers are torchvision's, numbered alike, but in five slices: slice1.0.weight is features.0.weight.
     try:

@@ -1,6 +1,6 @@
-"""The images of a folder by name, as they are or at one size, for scores."""
+"""A folder of images to be scored, read one image at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,13 @@ from util.metrics.features import resized
 Size = tuple[int, int]  # width, height in pixels
 
 
-class ImageFolder:
-    """paths: name -> file, a name being the path below the folder without its extension, sorted."""
+class ScoringFolder(Mapping[str, np.ndarray]):
+    """Name -> image, uint8 [H, W, 3], read from its file each time.
+
+    A name is the path below the folder without its extension; names are sorted. An image that cannot be read
+    raises RunError, because scores without it would mislead.
+    paths: name -> file.
+    """
 
     def __init__(self, flag: str, folder: Path, *, size: Size | None = None, resize: str = "bicubic"):
         """size: what every image is resized to, by the named filter; None: left as it is.
@@ -35,30 +40,33 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def sizes(self) -> set[Size]:
-        """The sizes of the images as `read` gives them. Raises RunError for one that cannot be read."""
-        if self._size:
-            return {self._size}
-        sizes = set()
-        for path in self.paths.values():
-            try:
-                with Image.open(path) as image:
-                    sizes.add(image.size)
-            except OSError as error:
-                raise RunError(f"{path} cannot be read ({error}); repair or remove it") from error
-        return sizes
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
 
-    def read(self, name: str, channels: int = 3) -> np.ndarray:
-        """One image, uint8 [H, W, C]. Raises RunError for a bad one: leaving it out would mislead."""
+    def __contains__(self, name: object) -> bool:       # Mapping's own would read the image
+        return name in self.paths
+
+    def __getitem__(self, name: str) -> np.ndarray:
         try:
-            image = np.asarray(load_image(str(self.paths[name]), channels))
+            image = load_image(str(self.paths[name]), channels=3)
         except BadImage as error:
             raise RunError(f"{error}; repair or remove it") from error
-        return resized(image.reshape(*image.shape[:2], channels), self._size, self._resize)
+        return resized(np.asarray(image), self._size, self._resize)
 
-    def images(self, channels: int = 3) -> Iterator[np.ndarray]:
-        """All of them, one after another."""
-        return (self.read(name, channels) for name in self.paths)
+    def size_of(self, name: str) -> Size:
+        """The size of an image as it is given, from the head of its file. Raises RunError."""
+        if self._size:
+            return self._size
+        path = self.paths[name]
+        try:
+            with Image.open(path) as image:
+                return image.size
+        except OSError as error:
+            raise RunError(f"{path} cannot be read ({error}); repair or remove it") from error
+
+    def sizes(self) -> set[Size]:
+        """The sizes of all images. Raises RunError."""
+        return {self.size_of(name) for name in self}
 
     def describe(self) -> str:
         sizes = sorted(self.sizes())
