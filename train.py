@@ -24,7 +24,7 @@ from util.errors import DataError, run_command
 from util.loggers.run_log import RunLog
 from util.loggers.visdom_log import connect_visdom
 from util.metrics.training_evaluation import Evaluation
-from util.runtime.health import LossWatch
+from util.runtime.health import LossMonitor
 from util.runtime.memory import explained_out_of_memory
 from util.runtime.progress import Progress
 from util.runtime.seed import seed_everything
@@ -57,7 +57,7 @@ def run(opt: Namespace) -> None:
 
 def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState,
           progress: Progress) -> None:
-    watch = LossWatch(opt.on_nan, model.optimizers.values(), getattr(opt, "lambda_GAN", 1.0))
+    monitor = LossMonitor(opt.on_nan, model.optimizers.values(), getattr(opt, "lambda_GAN", 1.0))
     evaluation = Evaluation(opt, progress)
     with open_log(opt, progress) as log, StopSignals() as stop:
         for epoch in progress.remaining_epochs():
@@ -67,10 +67,10 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
                 losses = model.train_step(batch)
                 progress.advance(images=len(batch["A"]))
                 log.step(progress)
-                watch.step(progress, losses)
+                monitor.step(progress, losses)
                 if progress.crossed(opt.print_freq):
                     shown = log.losses(progress, losses, model.learning_rate())     # waits for the device
-                    watch.check(progress, shown, state.last_good)
+                    monitor.check(progress, shown, state.last_good)
                 if progress.crossed(opt.display_freq) or progress.crossed(opt.update_html_freq):
                     log.images(progress, model.visuals(), save=progress.crossed(opt.update_html_freq))
                 if evaluation.due(progress):

@@ -17,7 +17,7 @@ from util.loggers.gallery import Gallery
 from util.loggers.text_log import LossFiles
 from util.loggers.visdom_log import VisdomLog
 from util.runtime.progress import Progress
-from util.runtime.timer import Clock
+from util.runtime.timer import Timer
 
 T = TypeVar("T")
 BAR = "{desc} {percentage:3.0f}%|{bar:6}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {remaining} left{postfix}"
@@ -34,7 +34,7 @@ class RunLog:
         """progress: where the training starts; with images done already it is a resumed one (see LossFiles).
         images_in_total: of the whole training, for the time left. winsize: height of the gallery's images.
         """
-        self.clock = Clock()
+        self.timer = Timer()
         self._files = LossFiles(folder, progress)
         self._gallery = Gallery(folder / "web", f"Training of {name}", winsize) if gallery else None
         self._visdom = visdom
@@ -47,13 +47,13 @@ class RunLog:
 
     def timed(self, batches: Iterable[T]) -> Iterator[T]:
         """The same batches; the time spent waiting for them is measured."""
-        return self.clock.timed(batches)
+        return self.timer.timed(batches)
 
     def step(self, progress: Progress) -> None:
         """To be called right after every step: stops the clock, moves the bar on. Waits for nothing."""
         images = progress.total_images - self._images
         self._images = progress.total_images
-        self.clock.stop(images)
+        self.timer.stop(images)
         self._bar.set_description_str(_epoch(progress), refresh=False)
         self._bar.update(images)
 
@@ -63,11 +63,11 @@ class RunLog:
 
         Reads them in one transfer, the only wait for the device. Returns them.
         """
-        self.clock.start()
+        self.timer.start()
         numbers = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
-        self.clock.stop()
+        self.timer.stop()
         values = dict(zip(losses, numbers, strict=True))
-        times = self.clock.read()
+        times = self.timer.read()
         line = self._files.write(progress, times, values, lr)
         if self._bar.disable:
             self.note(line)
