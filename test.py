@@ -3,8 +3,8 @@
     python test.py --dataroot ./datasets/horse2zebra --name h2z_CUT
     python test.py --dataroot ./photos --name h2z_CUT --preprocess none
 
-The first translates testA (beside testB, where that exists), the second any folder, at its images' own
-sizes. Images and a page go to <results_dir>/<name>/<phase>_<epoch>.
+The first command translates testA, and shows testB beside it if there is one. The second translates any
+folder, at its images' own sizes. Images and a page go to <results_dir>/<name>/<phase>_<epoch>.
 """
 
 from argparse import Namespace

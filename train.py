@@ -1,10 +1,10 @@
-"""Train a model to translate between two sets of images.
+"""Train a model that translates images of one domain into the other.
 
     python train.py --dataroot ./datasets/horse2zebra --name h2z_CUT
     python train.py --dataroot ./datasets/horse2zebra --name h2z_FastCUT --CUT_mode FastCUT
 
-Checkpoints, losses and a gallery of images go to <checkpoints_dir>/<name>. Ctrl-C saves and ends;
---continue_train goes on.
+Checkpoints, losses and a gallery of images go to <checkpoints_dir>/<name>. Ctrl-C saves and ends the run;
+--continue_train goes on with it.
 """
 
 import sys
@@ -12,6 +12,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from data import create_loader
+from data.evaluation_split import evaluation_split
 from data.loader import Loader
 from models import create_model
 from models.base_model import BaseModel
@@ -21,10 +22,10 @@ from util.checkpoints.disk_space import describe_space
 from util.checkpoints.training_state import TrainingState
 from util.console import say
 from util.errors import DataError, run_command
+from util.loggers.registry import create_loggers
 from util.loggers.run_log import RunLog
-from util.loggers.visdom_log import connect_visdom
 from util.metrics.training_evaluation import Evaluation
-from util.runtime.health import LossWatch
+from util.runtime.health import LossMonitor
 from util.runtime.memory import explained_out_of_memory
 from util.runtime.progress import Progress
 from util.runtime.seed import seed_everything
@@ -57,8 +58,8 @@ def run(opt: Namespace) -> None:
 
 def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState,
           progress: Progress) -> None:
-    watch = LossWatch(opt.on_nan, model.optimizers.values(), getattr(opt, "lambda_GAN", 1.0))
-    evaluation = Evaluation(opt, progress)
+    monitor = LossMonitor(opt.on_nan, model.optimizers.values(), getattr(opt, "lambda_GAN", 1.0))
+    evaluation = Evaluation(opt, evaluation_split(opt))
     with open_log(opt, progress) as log, StopSignals() as stop:
         for epoch in progress.remaining_epochs():
             model.start_epoch(epoch)
@@ -67,24 +68,24 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
                 losses = model.train_step(batch)
                 progress.advance(images=len(batch["A"]))
                 log.step(progress)
-                watch.step(progress, losses)
+                monitor.step(progress, losses)
                 if progress.crossed(opt.print_freq):
                     shown = log.losses(progress, losses, model.learning_rate())     # waits for the device
-                    watch.check(progress, shown, state.last_good)
+                    monitor.check(progress, shown, state.last_good)
                 if progress.crossed(opt.display_freq) or progress.crossed(opt.update_html_freq):
-                    log.images(progress, model.visuals(), save=progress.crossed(opt.update_html_freq))
+                    log.images(progress, model.visuals(), keep=progress.crossed(opt.update_html_freq))
                 if evaluation.due(progress):
-                    evaluation.run(model, progress, state)
+                    evaluation.run(model, progress, log, state)
                 save = progress.crossed(opt.save_latest_freq)
                 if save and opt.save_by_iter:
                     state.save(f"iter_{progress.total_images}", model, progress)
                 if (save or stop.received) and not progress.epoch_done:     # else the epoch ends first
                     save_or_leave(model, state, progress, stop)
 
-            model.end_epoch(evaluation.losses(epoch))
+            model.end_epoch(evaluation.losses(log, epoch))
             keep = epoch % opt.save_epoch_freq == 0
             if keep or epoch == progress.last_epoch:
-                log.images(progress, model.visuals(), save=True)
+                log.images(progress, model.visuals(), keep=True)
             log.epoch_end(progress)
             progress.end_epoch()
             if keep:
@@ -94,7 +95,7 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
 
 
 def save_or_leave(model: BaseModel, state: TrainingState, progress: Progress, stop: StopSignals) -> None:
-    """Save the latest state, and end the program where a signal had asked for that."""
+    """Save the latest state, then end the program if a signal asked for it."""
     leaving = stop.received
     state.save("latest", model, progress)
     if leaving and progress.epoch <= progress.last_epoch:
@@ -103,7 +104,7 @@ def save_or_leave(model: BaseModel, state: TrainingState, progress: Progress, st
 
 
 def start(opt: Namespace, model: BaseModel, state: TrainingState, progress: Progress) -> str:
-    """Set model and progress to where the training starts. Returns lines that say so."""
+    """Set model and progress to where the run starts. Returns lines that say so."""
     if opt.pretrained_name is not None:
         folder = Path(opt.checkpoints_dir) / opt.pretrained_name
         model.load_weights(folder, opt.epoch)
@@ -126,12 +127,9 @@ def start(opt: Namespace, model: BaseModel, state: TrainingState, progress: Prog
 
 
 def open_log(opt: Namespace, progress: Progress) -> RunLog:
-    visdom = connect_visdom(name=opt.name, server=opt.display_server, port=opt.display_port,
-                            env=opt.display_env.replace("{name}", opt.name), display_id=opt.display_id,
-                            ncols=opt.display_ncols, winsize=opt.display_winsize)
+    folder = Path(opt.checkpoints_dir) / opt.name
     total = (progress.last_epoch - opt.epoch_count + 1) * progress.images_per_epoch
-    return RunLog(folder=Path(opt.checkpoints_dir) / opt.name, name=opt.name, progress=progress,
-                  images_in_total=total, gallery=not opt.no_html, winsize=opt.display_winsize, visdom=visdom)
+    return RunLog(folder, progress, images_in_total=total, loggers=create_loggers(opt, folder))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from argparse import Namespace
 from models.base_model import BaseModel
 from util.errors import UsageError
 from util.plugins import find_class
-from util.runtime.allocator import keep_freed_memory
+from util.runtime.memory import keep_freed_memory
 
 
 def find_model(name: str) -> type[BaseModel]:

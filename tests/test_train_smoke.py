@@ -54,7 +54,7 @@ def process(script: str, *flags: str, cwd: Path = ROOT) -> subprocess.CompletedP
 
 @pytest.fixture(scope="module")
 def first_run(data, tmp_path_factory):
-    """One training as a real process, of two epochs: its folder and what it printed."""
+    """One run of two epochs as a real process: its folder and what it printed."""
     checkpoints = tmp_path_factory.mktemp("checkpoints")
     done = process("train.py", *TINY, *SHORT, "--dataroot", str(data), "--checkpoints_dir", str(checkpoints),
                    "--name", "run")
@@ -131,7 +131,7 @@ def same(first: dict, second: dict) -> bool:
 
 # ---- training
 
-def test_a_training_prints_and_writes_what_the_reference_does(first_run):
+def test_a_run_prints_and_writes_what_the_reference_does(first_run):
     folder, out = first_run
     assert "starts at epoch 1 from random weights (seed 0)" in out
     assert re.search(r"^ +ngf: 2 +\t\[default: 64\]$", out, re.MULTILINE)
@@ -177,7 +177,7 @@ def test_numbered_checkpoints_come_as_often_as_asked(programs):
     assert not same(weights(programs.folder, "2"), weights(programs.folder))     # the third epoch is kept too
 
 
-def test_a_training_goes_on_where_it_stopped(trained):
+def test_a_run_goes_on_where_it_stopped(trained):
     before = weights(trained.folder)
     out = trained.train("--continue_train", "--n_epochs", "2")
     assert "goes on at epoch 3, image 1 of it, with everything" in out
@@ -187,7 +187,7 @@ def test_a_training_goes_on_where_it_stopped(trained):
     assert {"1", "2", "3", "latest"} == trained.labels()
 
 
-def test_a_training_in_two_parts_is_one_in_a_piece(programs, tmp_path):
+def test_a_run_in_two_parts_equals_one_in_a_piece(programs, tmp_path):
     programs.train("--n_epochs", "1", "--n_epochs_decay", "0", "--lr_policy", "step")
     programs.train("--n_epochs", "2", "--n_epochs_decay", "0", "--lr_policy", "step", "--continue_train")
     programs.train("--n_epochs", "2", "--n_epochs_decay", "0", "--lr_policy", "step", "--name", "whole")
@@ -254,7 +254,7 @@ def test_a_number_of_images_and_an_epoch_can_be_chosen(trained):
     assert trained.translated(where="test_1").keys() == set(numbered(3))
 
 
-def test_a_side_that_is_missing_is_not_needed(trained, tmp_path):
+def test_a_missing_target_domain_is_not_needed(trained, tmp_path):
     shutil.copytree(trained.data / "testA", tmp_path / "alone" / "testA")
     trained.test("--dataroot", str(tmp_path / "alone"))
     assert trained.translated("real_A").keys() == trained.translated().keys() == set(numbered(5))

@@ -8,7 +8,7 @@ import torch
 
 from tests.faults.table import tally
 from tests.faults.trainings import SHORT, Training, rows_of
-from util.runtime.health import COLLAPSE_IMAGES, CollapseWatch, LossWatch, skip_broken_updates
+from util.runtime.health import COLLAPSE_IMAGES, CollapseDetector, LossMonitor, skip_broken_updates
 from util.runtime.progress import Progress
 
 
@@ -70,7 +70,7 @@ def progress_at(step: int) -> Progress:
 
 
 def test_watch_names_losses_and_steps(capsys: pytest.CaptureFixture) -> None:
-    watch = LossWatch("skip", [])
+    watch = LossMonitor("skip", [])
     for step in range(1, 9):
         bad = torch.tensor(math.inf if step in (4, 6) else 1.0)
         watch.step(progress_at(step), {"G": torch.tensor(0.5), "D": bad})
@@ -96,12 +96,12 @@ def test_skipped_update_changes_nothing() -> None:
 
 
 def test_collapse_is_warned_of_once(capsys: pytest.CaptureFixture) -> None:
-    watch, progress = CollapseWatch(lambda_GAN=2.0), Progress(first_epoch=1, last_epoch=9)
+    watch, progress = CollapseDetector(lambda_GAN=2.0), Progress(first_epoch=1, last_epoch=9)
 
     def look(g_gan: float, images: int) -> str:
         for _ in range(0, images, 500):
             progress.advance(images=500)
-            watch.look(progress, {"G_GAN": g_gan, "D_real": 0.01, "D_fake": 0.01})
+            watch.check(progress, {"G_GAN": g_gan, "D_real": 0.01, "D_fake": 0.01})
         return capsys.readouterr().out
 
     assert look(1.9, COLLAPSE_IMAGES - 500) == ""

@@ -1,4 +1,4 @@
-"""Curves over the images seen, as an SVG image that needs nothing from elsewhere."""
+"""Draw curves over the images seen, as an SVG image without any other file."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,14 +7,13 @@ from xml.sax.saxutils import escape
 Points = list[tuple[float, float]]
 WIDTH, HEIGHT = 420, 220            # of a panel, in SVG's units
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 34
-CURVE = "evaluation.svg"            # beside the gallery's page
 STYLE = ("text{font:12px system-ui,sans-serif;fill:#68717d}.title{font-weight:600;fill:#1c2128}"
          ".grid{stroke:#e1e4e8}.line{fill:none;stroke:#4c8dff;stroke-width:2}.dot{fill:#4c8dff}"
          "@media(prefers-color-scheme:dark){.title{fill:#e4e7eb}.grid{stroke:#2e343c}text{fill:#929aa5}}")
 
 
 def draw_curves(curves: dict[str, Points]) -> str:
-    """One panel a curve, side by side. Points: (x, y), sorted by x; a curve of none is an empty panel."""
+    """One panel for each curve, side by side. Points: (x, y), sorted by x; a curve may be empty."""
     panels = "".join(f'<g transform="translate({i * WIDTH},0)">{_panel(name, points)}</g>'
                      for i, (name, points) in enumerate(curves.items()))
     size = f'width="{len(curves) * WIDTH}" height="{HEIGHT}"'
@@ -39,7 +38,7 @@ class Frame:
     """The scales of a panel: x from 0 to `last`, y from `low` to `high`."""
 
     def __init__(self, last: float, values: Sequence[float]):
-        """values: all that y shall reach, with a margin around them."""
+        """values: all that the y axis must cover; a margin is added."""
         margin = 0.05 * (max(values) - min(values)) or abs(values[0]) * 0.05 or 1
         self.last, self.low, self.high = last, min(values) - margin, max(values) + margin
 
@@ -54,6 +53,7 @@ class Frame:
         return " ".join(f"{self.across(x):.1f},{self.down(y):.1f}" for x, y in points)
 
     def axes(self) -> str:
+        """Grid lines with their numbers, as SVG elements."""
         parts = []
         for y in ticks(self.low, self.high):
             parts.append(f'<path class="grid" d="M{LEFT} {self.down(y):.1f}H{WIDTH - RIGHT}"/>'

@@ -1,4 +1,4 @@
-"""HTML pages of images in rows, that open from disk and need nothing from elsewhere."""
+"""HTML pages of images in rows. They open from disk and load nothing from the network."""
 
 import os
 from collections.abc import Iterable
@@ -38,8 +38,8 @@ a:focus-visible img, a:hover img { outline: 2px solid #4c8dff; outline-offset: 2
 class ResultsPage:
     """A page `<folder>/index.html` of titled rows of labelled images.
 
-    Every name is escaped and every path percent-encoded, so any file name is safe and its link works. Rows
-    are rendered as they come, so a page of thousands costs one pass. Not written before `save`.
+    Every name is escaped and every path percent-encoded, so any file name is safe and its link works. Each
+    row is rendered when it is added, so a page of thousands of rows takes one pass. `save` writes the page.
     """
 
     def __init__(self, folder: Path, title: str, subtitle: str = "", *, image_height: int = 256,
@@ -52,7 +52,7 @@ class ResultsPage:
         self._rows: list[str] = []
 
     def add_row(self, header: str, images: Iterable[tuple[str, str | PurePath]]) -> None:
-        """images: (label, path relative to the page's folder), the files written already."""
+        """images: (label, path relative to the page's folder); the files must be written already."""
         with tags.section() as section:
             tags.h2(_text(header))
             with tags.div(cls="row"):
@@ -100,5 +100,5 @@ class ResultsPage:
 
 
 def _text(name: str) -> str:
-    """A name that UTF-8 can write: bytes of a file name that are no text become question marks."""
+    """The name in valid UTF-8: bytes of a file name that are not text become question marks."""
     return name.encode("utf-8", "replace").decode()

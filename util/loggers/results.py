@@ -1,4 +1,4 @@
-"""Translated images on disk: images/<label>/<name>.png and one page that shows them in rows."""
+"""The images that test.py writes: images/<label>/<name>.png, and one page that shows them in rows."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ WAITING = 64    # images that may wait to be written before `add` does
 
 
 class Results:
-    """A folder of results. Nothing is ever overwritten: names that meet are told apart by a number.
+    """A folder of results. No image overwrites another: equal names get a number.
 
     Images are written by threads while the next are translated; `save` waits for all of them.
     """
@@ -30,7 +30,9 @@ class Results:
         self._rows: deque[tuple[str, list[tuple[str, PurePath]], list[Future]]] = deque()
 
     def add(self, names: list[str], images: dict[str, Tensor]) -> None:
-        """names: of the inputs, paths below their folder, no extension; images: [B, C, H, W] by label."""
+        """names: of the inputs, their paths below their folder, without extension.
+        images: [B, C, H, W] in [-1, 1] by label.
+        """
         pixels = {label: [to_pixels(one) for one in batch] for label, batch in images.items()}
         for i, name in enumerate(names):
             name = self._free(name)
@@ -41,21 +43,21 @@ class Results:
             self._finish_row()
 
     def save(self) -> Path:
-        """Wait for the images and write the page. Returns its path."""
+        """Wait until the images are written, then write the page. Returns its path."""
         while self._rows:
             self._finish_row()
         self._threads.shutdown()
         return self.page.save()
 
     def _finish_row(self) -> None:
-        """Wait for the oldest row's images, whose sizes the page reads. Raises what writing them raised."""
+        """Wait for the images of the oldest row, because the page reads their sizes. Raises their errors."""
         name, row, futures = self._rows.popleft()
         for future in futures:
             future.result()
         self.page.add_row(name, row)
 
     def _free(self, name: str) -> str:
-        """The name, with a number behind each part of it that belongs to something else already."""
+        """The name, with a number behind each part that is taken already."""
         *folders, last = PurePath(name).parts
         path = PurePath()
         for part in folders:                    # `a.png` may be a folder in the data, and `a` an image

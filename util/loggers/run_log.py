@@ -1,7 +1,7 @@
-"""What a training says: loss lines, a progress bar, an image gallery, curves on visdom."""
+"""The log of a run: measures its time, and hands its losses, scores and images to every logger."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -9,110 +9,94 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from util.console import say
 from util.images import side_by_side
-from util.loggers.gallery import Gallery
-from util.loggers.text_log import LossFiles
-from util.loggers.visdom_log import VisdomLog
+from util.loggers.base import LOSS, SECONDS, Logger, Values, add_prefix
+from util.loggers.terminal import Terminal
+from util.loggers.text_files import TextFiles
 from util.runtime.progress import Progress
-from util.runtime.timer import Clock
+from util.runtime.timer import Timer
 
 T = TypeVar("T")
-BAR = "{desc} {percentage:3.0f}%|{bar:6}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {remaining} left{postfix}"
 
 
 class RunLog:
-    """Writes loss_log.txt, stats.jsonl and the gallery web/ into a folder, and shows a progress bar.
+    """Reports to the text files in the run's folder, to the terminal, and to the loggers given.
 
-    Where stderr is no terminal it prints the loss lines on stdout instead of a bar.
+    A logger's OSError, as from a full disk, is said in one line and never ends the run.
     """
 
-    def __init__(self, *, folder: Path, name: str, progress: Progress, images_in_total: int,
-                 gallery: bool = True, winsize: int = 256, visdom: VisdomLog | None = None):
-        """progress: where the training starts; with images done already it is a resumed one (see LossFiles).
-        images_in_total: of the whole training, for the time left. winsize: height of the gallery's images.
+    def __init__(self, folder: Path, progress: Progress, *, images_in_total: float,
+                 loggers: Mapping[str, Logger]):
+        """progress: where the run starts; if images were done already, it is resumed (see TextFiles).
+        images_in_total: of the whole run, for the time left. loggers: by name.
         """
-        self.clock = Clock()
-        self._files = LossFiles(folder, progress)
-        self._gallery = Gallery(folder / "web", f"Training of {name}", winsize) if gallery else None
-        self._visdom = visdom
-        if visdom:
-            visdom.resume(self._files.history())
+        self.timer = Timer()
+        self._files = TextFiles(folder, progress)
+        self._terminal = Terminal(progress, images_in_total)
+        self._loggers = {"text files": self._files, "terminal": self._terminal, **loggers}
         self._images = progress.total_images
         self._epoch_began = time.perf_counter()
-        self._bar = tqdm(total=images_in_total, initial=self._images, unit=" images", bar_format=BAR,
-                         desc=_epoch(progress), disable=None, dynamic_ncols=True, smoothing=0.05)
+        history = self._files.history()
+        _tell(self._loggers, "earlier values", lambda logger: logger.start(progress, history))
 
     def timed(self, batches: Iterable[T]) -> Iterator[T]:
         """The same batches; the time spent waiting for them is measured."""
-        return self.clock.timed(batches)
+        return self.timer.timed(batches)
 
     def step(self, progress: Progress) -> None:
-        """To be called right after every step: stops the clock, moves the bar on. Waits for nothing."""
-        images = progress.total_images - self._images
-        self._images = progress.total_images
-        self.clock.stop(images)
-        self._bar.set_description_str(_epoch(progress), refresh=False)
-        self._bar.update(images)
+        """Call it right after every step. Stops the timer, moves the bar on; does not wait for the device."""
+        images, self._images = progress.total_images - self._images, progress.total_images
+        self.timer.stop(images)
+        self._terminal.advance(progress, images)
 
-    def losses(self, progress: Progress, losses: dict[str, Tensor],
-               lr: float | None = None) -> dict[str, float]:
-        """Record the last step's losses (scalars on one device), and the learning rate if given.
+    def losses(self, progress: Progress, losses: dict[str, Tensor], lr: float) -> dict[str, float]:
+        """Report the last step's losses, scalars on one device, and return them as numbers.
 
-        Reads them in one transfer, the only wait for the device. Returns them.
+        Reads them in one transfer, the only wait for the device.
         """
-        self.clock.start()
+        self.timer.start()
         numbers = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
-        self.clock.stop()
+        self.timer.stop()
         values = dict(zip(losses, numbers, strict=True))
-        times = self.clock.read()
-        line = self._files.write(progress, times, values, lr)
-        if self._bar.disable:
-            self.note(line)
-        else:
-            shown = values | {"time": times.compute, "data": times.data}     # a narrow terminal cuts the end
-            self._bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in shown.items()))
-        if self._visdom:
-            self._visdom.losses(progress.total_images, values)
+        times = self.timer.read()
+        self.scalars(progress, {**add_prefix(LOSS, values), "lr": lr,
+                                **add_prefix(SECONDS, times._asdict())})
         return values
 
-    def images(self, progress: Progress, visuals: dict[str, Tensor], save: bool) -> None:
-        """Show the last step's images on visdom; with `save`, put them into the gallery as well.
+    def scalars(self, progress: Progress, values: Values) -> None:
+        """Report numbers; their names say what they are, see Logger.scalars."""
+        _tell(self._loggers, f"values of image {progress.total_images}",
+              lambda logger: logger.scalars(progress, values))
 
-        visuals: [B, C, H, W] in [-1, 1] by label; all samples are shown, side by side.
+    def images(self, progress: Progress, visuals: Mapping[str, Tensor], keep: bool) -> None:
+        """Report the last step's images: to live loggers, and with `keep` to those that keep all of them.
+
+        visuals: [B, C, H, W] in [-1, 1] by label; the whole batch is shown, side by side.
         """
-        save = save and self._gallery is not None
-        if not (self._visdom or save):
+        takers = {name: logger for name, logger in self._loggers.items() if keep or logger.live}
+        if not takers:
             return
         shown = {label: side_by_side(batch) for label, batch in visuals.items()}
-        where = f"Epoch {progress.epoch} of {progress.last_epoch}, {progress.total_images:,} images seen"
-        if self._visdom:
-            self._visdom.images(shown, where)
-        if save:
-            try:
-                self._gallery.save(progress.epoch, shown, where)
-            except OSError as error:
-                self.note(f"images of epoch {progress.epoch} are not in the gallery: {error.strerror}")
+        caption = f"Epoch {progress.epoch} of {progress.last_epoch}, {progress.total_images:,} images seen"
+        _tell(takers, f"images of epoch {progress.epoch}",
+              lambda logger: logger.images(progress, shown, caption))
+
+    def scores(self, metric: str, epoch: int | None = None) -> list[tuple[int, float]]:
+        """Images seen in all and the score then, oldest first; see TextFiles.scores."""
+        return self._files.scores(metric, epoch)
 
     def epoch_end(self, progress: Progress) -> None:
-        """To be called before the epoch's number moves on."""
+        """Call it before the epoch's number moves on."""
         now = time.perf_counter()
-        self.note(f"End of epoch {progress.epoch} / {progress.last_epoch}, {now - self._epoch_began:.0f} s")
+        say(f"End of epoch {progress.epoch} / {progress.last_epoch}, {now - self._epoch_began:.0f} s")
         self._epoch_began = now
 
-    def note(self, line: str) -> None:
-        """Print a line on stdout, without disturbing the bar."""
-        say(line)
-
     def close(self) -> None:
-        self._bar.close()
-        if self._gallery:
-            with suppress(OSError):             # the page stays as it was last written
-                self._gallery.close()
-        if self._visdom:
-            self._visdom.close()
+        for logger in self._loggers.values():
+            with suppress(OSError):             # what it showed last stays
+                logger.close()
 
     def __enter__(self) -> "RunLog":
         return self
@@ -122,5 +106,10 @@ class RunLog:
         self.close()
 
 
-def _epoch(progress: Progress) -> str:
-    return f"epoch {progress.epoch}/{progress.last_epoch}"
+def _tell(loggers: Mapping[str, Logger], what: str, call: Callable[[Logger], None]) -> None:
+    """Call every logger; `what` names in words what is lost where one fails."""
+    for name, logger in loggers.items():
+        try:
+            call(logger)
+        except OSError as error:
+            say(f"{what} are not in the {name}: {error.strerror or error}")

@@ -1,4 +1,4 @@
-"""A look at the losses that costs no wait: numbers that are no numbers, and a D that has won."""
+"""Detect non-finite losses and discriminator collapse."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,25 +10,25 @@ from util.console import say
 from util.errors import RunError, UsageError
 from util.runtime.progress import Progress
 
-SKIPS_IN_A_ROW = 100        # broken steps after which a training will not recover by itself
+SKIPS_IN_A_ROW = 100        # non-finite steps after which a run will not recover by itself
 WON_D, WON_G = 0.05, 0.9    # D's losses below and G's above, over COLLAPSE_IMAGES images: D has won
 COLLAPSE_IMAGES = 5000
-REMEDIES = ("more varied images, and of one kind on both sides (format, size, borders: any difference "
+REMEDIES = ("more varied images, and of one kind in both domains (format, size, borders: any difference "
             "gives the generated ones away), a smaller --ndf, a lower --lr, a larger --lambda_GAN; see "
             "docs/curves.md")
 
 
-class LossWatch:
-    """Remembers on the device from which step on each loss was NaN or infinite; `check` asks for it.
-    Warns, too, when D has won.
+class LossMonitor:
+    """Detects losses that are NaN or infinite, and warns when the discriminator has collapsed.
 
-    on_nan: stop ends the training then. skip leaves out every update whose gradients are not finite, and ends
-    it only after SKIPS_IN_A_ROW broken steps in a row.
+    `step` notes on the device which step was the first with a non-finite loss, so it never waits; `check`
+    reads it. on_nan: stop ends the run then. skip leaves out every update whose gradients are not finite, and
+    ends the run only after SKIPS_IN_A_ROW non-finite steps in a row.
     """
 
     def __init__(self, on_nan: str, optimizers: Iterable[Optimizer], lambda_GAN: float = 1.0):
         """lambda_GAN: the weight that the loss G_GAN carries."""
-        self._collapse = CollapseWatch(lambda_GAN)
+        self._collapse = CollapseDetector(lambda_GAN)
         self._skips = on_nan == "skip"
         self._names: list[str] = []
         self._checked_step = 0
@@ -36,7 +36,7 @@ class LossWatch:
             skip_broken_updates(optimizer)
 
     def step(self, progress: Progress, losses: Mapping[str, Tensor]) -> None:
-        """To be called after every step; waits for nothing."""
+        """Call it after every step; it does not wait for the device."""
         broken = ~torch.isfinite(torch.stack([loss.detach().float() for loss in losses.values()]))
         if self._names != list(losses):
             self._names = list(losses)
@@ -46,11 +46,11 @@ class LossWatch:
         self._in_a_row = (self._in_a_row + 1) * broken.any()
 
     def check(self, progress: Progress, shown: Mapping[str, float], last_good: str) -> None:
-        """Waits for the device. Raises RunError, or says what was skipped, for losses that were not finite.
+        """Raise RunError, or say what was skipped, if losses were not finite. Waits for the device.
 
-        shown: the losses just printed. last_good: the moment that is kept on disk, in words.
+        shown: the losses just printed. last_good: the moment that is saved on disk, in words.
         """
-        self._collapse.look(progress, shown)
+        self._collapse.check(progress, shown)
         since, self._checked_step = self._checked_step, progress.total_steps
         *first, in_a_row = torch.cat([self._first, self._in_a_row[None]]).tolist()
         found = {name: step for name, step in zip(self._names, first, strict=True) if step >= 0}
@@ -69,9 +69,9 @@ class LossWatch:
 
 
 def skip_broken_updates(optimizer: Optimizer) -> None:
-    """Make the optimizer leave weights and moments as they are when any gradient is NaN or infinite.
+    """Make the optimizer skip an update when any gradient is NaN or infinite.
 
-    Decided on the device, by the means that fused optimizers have for it. Raises UsageError for others.
+    It is decided on the device, which only fused optimizers can do. Raises UsageError for others.
     """
     if not getattr(optimizer, "_step_supports_amp_scaling", False):
         raise UsageError(f"--on_nan skip needs fused optimizers, and this model's "
@@ -91,8 +91,8 @@ def skip_broken_updates(optimizer: Optimizer) -> None:
     optimizer.register_step_post_hook(after)
 
 
-class CollapseWatch:
-    """Says once, by the printed losses, that D has won for long."""
+class CollapseDetector:
+    """Warns once when the printed losses show that D has won for long."""
 
     def __init__(self, lambda_GAN: float):
         """lambda_GAN: the weight that the loss G_GAN carries."""
@@ -100,7 +100,8 @@ class CollapseWatch:
         self._since: int | None = None
         self._said = False
 
-    def look(self, progress: Progress, losses: Mapping[str, float]) -> None:
+    def check(self, progress: Progress, losses: Mapping[str, float]) -> None:
+        """losses: the printed ones, by name; those of a model without these three names are not judged."""
         if self._said or not {"G_GAN", "D_real", "D_fake"} <= losses.keys():
             return
         if max(losses["D_real"], losses["D_fake"]) > WON_D or losses["G_GAN"] < WON_G * self._weight:
@@ -109,6 +110,6 @@ class CollapseWatch:
             self._since = progress.total_images
         elif progress.total_images - self._since >= COLLAPSE_IMAGES:
             self._said = True
-            say(f"warning: over {COLLAPSE_IMAGES:,} images D told real from generated without fail (D_real "
-                f"and D_fake near 0, G_GAN near {self._weight:g} or above), so G learns little from it. What "
-                f"helps: {REMEDIES}")
+            say(f"warning: for {COLLAPSE_IMAGES:,} images D has told real from generated without an error "
+                f"(D_real and D_fake near 0, G_GAN near {self._weight:g} or above), so G learns little from "
+                f"it. What helps: {REMEDIES}")

@@ -1,15 +1,15 @@
-"""Where a training stands: epoch, images and steps, and which "every N images" has just come round."""
+"""Progress of a run: counters of epochs, images and steps, and which "every N images" is due."""
 
 import math
 from collections.abc import Iterator
 
 
 class Progress:
-    """Counters of one training.
+    """Counters of one run.
 
-    epoch: from 1; epoch_images: images done in this epoch; total_images: images done in this training (the
-    reference's total_iters); total_steps: optimizer steps. `last_epoch` is the last one to run, of
-    `images_per_epoch` each (inf: not known).
+    epoch: from 1; epoch_images: images done in this epoch; total_images: images done in this run (the
+    reference's total_iters); total_steps: optimizer steps. `last_epoch` is the last one to run, each of
+    `images_per_epoch` images (inf: not known).
     """
 
     COUNTERS = ("epoch", "epoch_images", "total_images", "total_steps")
@@ -20,7 +20,7 @@ class Progress:
         self._advanced = 0
 
     def remaining_epochs(self) -> Iterator[int]:
-        """The current epoch, begun or not, and those behind it; `end_epoch` moves on."""
+        """The current epoch and those after it; `end_epoch` moves on to the next."""
         while self.epoch <= self.last_epoch:
             yield self.epoch
 
@@ -31,6 +31,7 @@ class Progress:
 
     @property
     def moment(self) -> str:
+        """Where the run is, in words."""
         return f"epoch {self.epoch}, image {self.epoch_images} of it"
 
     def end_epoch(self) -> None:
@@ -38,7 +39,7 @@ class Progress:
         self.epoch_images = 0
 
     def advance(self, images: int) -> None:
-        """One step on `images` images is done."""
+        """Count one step on `images` images."""
         self.epoch_images += images
         self.total_images += images
         self.total_steps += 1
@@ -52,9 +53,9 @@ class Progress:
         return {name: getattr(self, name) for name in (*self.COUNTERS, "images_per_epoch")}
 
     def load_state_dict(self, state: dict[str, float]) -> str:
-        """Take over the counters; images_per_epoch stays. Returns a line where an epoch had another length.
+        """Take over the counters; images_per_epoch stays. Returns a line if an epoch had another length.
 
-        An epoch that had already more images than it has now is over.
+        An epoch that already had as many images as it has now is over.
         """
         for name in self.COUNTERS:
             setattr(self, name, int(state[name]))

@@ -1,6 +1,6 @@
-"""Random numbers: set from one seed, kept in a checkpoint, brought back.
+"""Seed every random number generator, and save and restore their states.
 
-Covered are the generators of torch (CPU, and CUDA once in use), Python's random, and NumPy's global one.
+These are the generators of torch (CPU, and CUDA once in use), Python's random, and NumPy's global one.
 """
 
 import random
@@ -38,7 +38,7 @@ def random_state() -> State:
 
 
 def set_random_state(state: State) -> None:
-    """Bring back what random_state gave. States of GPUs that this machine lacks are left out."""
+    """Restore what random_state gave. States of GPUs that this machine lacks are left out."""
     torch.set_rng_state(state["torch"].cpu())
     for device, of_device in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
         torch.cuda.set_rng_state(of_device.cpu(), device)

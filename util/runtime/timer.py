@@ -1,4 +1,4 @@
-"""Where the time of a training goes: waiting for data, or computing."""
+"""Time spent computing and waiting for data, per image."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,17 +8,17 @@ T = TypeVar("T")
 
 
 class Times(NamedTuple):
-    """Mean seconds per image: `compute` of the training step, `data` of waiting for the batch."""
+    """Mean seconds per image: `compute` in the training step, `data` waiting for the batch."""
 
     compute: float
     data: float
 
 
-class Clock:
-    """Sums up waiting and computing without making the host wait for the device.
+class Timer:
+    """Adds up the time spent computing and waiting for data. Never makes the host wait for the device.
 
-    A device runs behind the host, so single steps measure too short; whoever reads the clock just after a
-    synchronisation gets the true mean, because the device's backlog was then waited for inside `computing`.
+    A device runs behind the host, so the time of a single step is too short. The mean is right when it is
+    read just after a synchronisation between `start` and `stop`: waiting for the device counts as computing.
     What happens between `stop` and the next batch (saving, drawing) counts as neither.
     """
 
@@ -31,7 +31,7 @@ class Clock:
         self._images = 0
 
     def timed(self, batches: Iterable[T]) -> Iterator[T]:
-        """The same batches; the time spent waiting for each counts as data."""
+        """The same batches; the time spent waiting for them counts as data."""
         batches = iter(batches)
         while True:
             self.start()
@@ -43,11 +43,11 @@ class Clock:
             yield batch
 
     def start(self) -> None:
-        """What follows is computing, until `stop`."""
+        """Begin to count computing, until `stop`."""
         self._started = time.perf_counter()
 
     def stop(self, images: int = 0) -> None:
-        """The computing since `start`, or since the batch was handed out, is over; it was of `images`."""
+        """End the computing that began at `start`, or when the batch was handed out; it was of `images`."""
         self._compute += self._lap()
         self._images += images
 
@@ -56,7 +56,7 @@ class Clock:
         return self._started - before
 
     def read(self) -> Times:
-        """Means over the images since the last reading; zeros where there were none."""
+        """Means over the images since the last reading; zeros if there were none."""
         images = max(self._images, 1)
         times = Times(self._compute / images, self._data / images)
         self._reset()

@@ -9,7 +9,7 @@ from util.loggers.curve import HEIGHT, WIDTH, draw_curves, ticks
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_points_lie_in_their_panels_higher_figures_higher():
+def test_points_lie_in_their_panels_higher_scores_higher():
     curves = {"swd <1>": [(5000, 3.0), (10000, 1.0), (20000, 2.0)], "fid": [(5000, 40.0)]}
     tree = ET.fromstring(draw_curves(curves))
     assert tree.get("width") == str(2 * WIDTH)

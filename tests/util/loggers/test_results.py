@@ -56,7 +56,7 @@ def test_equal_names_are_told_apart_by_a_number(tmp_path):
     assert files(tmp_path / "out") == {"a.png": 0, "a_2.png": 1, "a_3.png": 2, "a_4.png": 3}
 
 
-def test_a_image_and_a_folder_of_one_name_are_no_trouble(tmp_path):
+def test_an_image_and_a_folder_of_one_name_are_no_trouble(tmp_path):
     results = make(tmp_path)
     add(results, "a", "a/a")
     results.save()
@@ -90,7 +90,7 @@ def test_more_images_than_may_wait(tmp_path):
     assert re.findall(r"<h2>(\d+)</h2>", page.read_text()) == [f"{i:03d}" for i in range(100)]
 
 
-def test_a_image_that_cannot_be_written_is_no_silent_loss(tmp_path):
+def test_an_image_that_cannot_be_written_is_no_silent_loss(tmp_path):
     results = make(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "images").write_text("in the way")

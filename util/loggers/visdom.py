@@ -1,51 +1,58 @@
-"""Loss curves and images on a visdom server, where one answers; a training never waits for it nor fails."""
+"""Curves and images on a visdom server. A run never waits for the server, and never fails with it."""
 
 import logging
 import queue
 import threading
 import zlib
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from tqdm import tqdm
 
+from util.console import say
 from util.images import Pixels, grid
+from util.loggers.base import LOSS, SCORE, History, Logger, Values, with_prefix
+from util.runtime.progress import Progress
 
 ANSWER_SECONDS = 2.0        # for a server to say hello, and to take the last messages
 SEND_SECONDS = 5.0          # for it to take any other
 QUEUED = 32                 # messages that may wait; more are dropped
-
-Row = tuple[int, dict[str, float]]
+CURVES = {"losses": LOSS, "scores": SCORE}      # window -> how the names of its values begin
 
 
 class ServerGone(Exception):
     """The server refused a message or did not answer in time."""
 
 
-def connect_visdom(*, name: str, server: str, port: int, env: str, display_id: int | None, ncols: int,
-                   winsize: int) -> "VisdomLog | None":
-    """A log that shows on a visdom server, or None, after one line that says why, where that cannot be.
+def connect_visdom(opt: Namespace, folder: Path) -> "VisdomWindows | None":
+    """The run's windows on the visdom server of the --display flags.
 
-    display_id: number of the windows; None takes one made from `name`, so that a resumed run keeps its
-    windows; 0 or less is off and says nothing. Returns within about ANSWER_SECONDS.
+    Without --display_id the windows get a number made from --name, so that a resumed run keeps its windows.
+    Returns None without a word for --display_id 0 or less, and with a line that says why where there is no
+    server. Takes about ANSWER_SECONDS at most.
     """
-    if display_id is not None and display_id <= 0:
+    number = opt.display_id
+    if number is None:
+        number = zlib.crc32(opt.name.encode("utf-8", "replace")) % 100_000 + 1
+    if number <= 0:
         return None
     try:
         import visdom  # noqa: F401  only to see whether it can be
-    except Exception as error:      # an old package fails in its own ways; none may end a training
-        tqdm.write(f"visdom: not shown, its package does not import ({type(error).__name__}: {error}); "
-                   "requirements-visdom.txt installs it")
+    except Exception as error:      # an old package fails in its own ways; none may end a run
+        say(f"visdom: not shown, its package does not import ({type(error).__name__}: {error}); "
+            "requirements-visdom.txt installs it")
         return None
-    if display_id is None:
-        display_id = zlib.crc32(name.encode("utf-8", "replace")) % 100_000 + 1
-    log = VisdomLog(lambda: _connect(server, port, env), name, display_id, ncols, winsize)
-    if not log.wait_until_connected():
-        tqdm.write(f"visdom: not shown, no server answers at {server}:{port}")
+    env = opt.display_env.replace("{name}", opt.name)
+    windows = VisdomWindows(lambda: _connect(opt.display_server, opt.display_port, env), opt.name, number,
+                            opt.display_ncols, opt.display_winsize)
+    if not windows.wait_until_connected():
+        say(f"visdom: not shown, no server answers at {opt.display_server}:{opt.display_port}")
         return None
-    return log
+    return windows
 
 
 def _connect(server: str, port: int, env: str) -> Any:
@@ -68,24 +75,27 @@ def _connect(server: str, port: int, env: str) -> Any:
     return Client(server=server, port=port, env=env, use_incoming_socket=False, raise_exceptions=True)
 
 
-class VisdomLog:
-    """Hands messages to a thread that sends them, so its methods return at once, whatever the server does.
+class VisdomWindows(Logger):
+    """Windows with the curves of the losses and of the scores, and with the newest images.
 
-    Messages that the server is too slow for are dropped. When it dies, one line says so and no more is sent.
+    A thread of its own sends the messages, so the methods return at once, whatever the server does. Messages
+    that the server is too slow for are dropped. When it dies, one line says so and no more is sent.
     """
+
+    live = True
 
     def __init__(self, connect: Callable[[], Any], name: str, display_id: int, ncols: int, winsize: int):
         """ncols: images in a row of the one window of images; 0 gives each label its window.
         winsize: size of a window, in pixels of the screen."""
         self.name, self.display_id, self.ncols, self.winsize = name, display_id, ncols, winsize
-        self._history: list[Row] = []
-        self._lines: list[str] | None = None                # names of the curves that the server shows
+        self._points: dict[str, list[tuple[int, Values]]] = {window: [] for window in CURVES}
+        self._lines: dict[str, list[str]] = {}              # names of the curves that the server shows
         self._messages: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUED)
         self._connected, self._dead = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, args=(connect,), name="visdom", daemon=True)
         self._thread.start()
 
-    # ---- called by the training
+    # ---- called by the run
 
     def wait_until_connected(self) -> bool:
         """False, and the log is off for good, when no server answers within ANSWER_SECONDS."""
@@ -94,23 +104,25 @@ class VisdomLog:
         self._dead.set()
         return False
 
-    def resume(self, history: list[Row]) -> None:
-        """Begin the curves with these points. To be called before the first `losses`."""
-        self._history = list(history)
+    def start(self, step: Progress, history: History) -> None:
+        for window, prefix in CURVES.items():
+            rows = [(images, with_prefix(prefix, values)) for images, values in history]
+            self._points[window] = [(images, values) for images, values in rows if values]
 
-    def losses(self, images: int, losses: dict[str, float]) -> None:
-        """A point of every curve. images: images seen in all, the x axis."""
-        self._put(lambda: self._draw_losses(images, losses))
+    def scalars(self, step: Progress, values: Values) -> None:
+        for window, prefix in CURVES.items():
+            if shown := with_prefix(prefix, values):
+                self._put(partial(self._draw_curves, window, step.total_images, shown))
 
-    def images(self, images: dict[str, Pixels], caption: str) -> None:
-        self._put(lambda: self._draw_images(images, caption))
+    def images(self, step: Progress, images: Mapping[str, Pixels], caption: str) -> None:
+        self._put(partial(self._draw_images, images, caption))
 
     def close(self) -> None:
         """Give the server ANSWER_SECONDS to take what is still queued."""
         self._put(None)
         self._thread.join(ANSWER_SECONDS)
         if self._thread.is_alive():
-            tqdm.write("visdom: the server did not take the last messages in time")
+            say("visdom: the server did not take the last messages in time")
         self._dead.set()
 
     def _put(self, message: Callable[[], None] | None) -> None:
@@ -128,26 +140,29 @@ class VisdomLog:
             self._connected.set()
             while not self._dead.is_set() and (message := self._messages.get()):
                 message()
-        except Exception as error:      # whatever a server or its client does, the training goes on
+        except Exception as error:      # whatever a server or its client does, the run goes on
             if self._connected.is_set() and not self._dead.is_set():
-                tqdm.write(f"visdom: shown no more, the server failed ({type(error).__name__}: {error})")
+                say(f"visdom: shown no more, the server failed ({type(error).__name__}: {error})")
             self._dead.set()
             self._connected.set()
 
-    def _draw_losses(self, images: int, losses: dict[str, float]) -> None:
-        self._history.append((images, losses))
-        known = self._lines == list(losses)
-        rows = self._history[-1:] if known else self._history
-        self._lines = list(losses)
+    def _draw_curves(self, window: str, images: int, values: Values) -> None:
+        """A point of every curve. images: seen in all, the x axis."""
+        points, names = self._points[window], list(values)
+        points.append((images, values))
+        known = self._lines.get(window) == names
+        self._lines[window] = names
+        rows = points[-1:] if known else points
         x = np.array([images for images, _ in rows])
-        y = np.array([[row.get(name, np.nan) for name in losses] for _, row in rows], dtype=float)
+        y = np.array([[row.get(name, np.nan) for name in names] for _, row in rows], dtype=float)
         y[~np.isfinite(y)] = np.nan                         # JSON has no infinity
-        opts = {"title": f"{self.name}: losses", "legend": list(losses), "xlabel": "images", "ylabel": "loss",
-                "width": 2 * self.winsize, "height": int(1.5 * self.winsize)}
-        self._client.line(Y=y, X=x, win=f"{self.display_id}_losses", opts=opts,
+        opts = {"title": f"{self.name}: {window}", "legend": names, "xlabel": "images",
+                "ylabel": CURVES[window].rstrip("/"), "width": 2 * self.winsize,
+                "height": int(1.5 * self.winsize)}
+        self._client.line(Y=y, X=x, win=f"{self.display_id}_{window}", opts=opts,
                           update="append" if known else None)
 
-    def _draw_images(self, images: dict[str, Pixels], caption: str) -> None:
+    def _draw_images(self, images: Mapping[str, Pixels], caption: str) -> None:
         if self.ncols > 0:
             columns = min(self.ncols, len(images))
             panel = grid(list(images.values()), columns)

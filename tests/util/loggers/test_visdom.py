@@ -12,12 +12,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from util.loggers.visdom_log import ANSWER_SECONDS, QUEUED, SEND_SECONDS, connect_visdom
+from util.loggers.base import add_prefix
+from util.loggers.visdom import ANSWER_SECONDS, QUEUED, SEND_SECONDS, connect_visdom
+from util.runtime.progress import Progress
 
 pytest.importorskip("visdom")
 pytestmark = pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated")     # visdom's own
@@ -73,27 +77,35 @@ def server(tmp_path_factory):
 
 
 def connect(port: int, **changes):
-    return connect_visdom(**{"name": "run", "server": "http://localhost", "port": port, "env": "main",
-                             "display_id": 5, "ncols": 4, "winsize": 256} | changes)
+    flags = {"server": "http://localhost", "port": port, "env": "main", "id": 5, "ncols": 4, "winsize": 256}
+    return connect_visdom(Namespace(name="run", **add_prefix("display_", flags | changes)), Path("run"))
+
+
+def at(images: int) -> Progress:
+    progress = Progress(first_epoch=1, last_epoch=1)
+    progress.advance(images)
+    return progress
 
 
 def windows(port: int, env: str = "main") -> dict:
     return json.loads(ask(port, "win_data", {"win": None, "eid": env}))
 
 
-def curves(port: int, display_id: int) -> dict[str, list]:
+def curves(port: int, display_id: int, window: str = "losses") -> dict[str, list]:
     return {line["name"]: list(zip(line["x"], line["y"], strict=True))
-            for line in windows(port)[f"{display_id}_losses"]["content"]["data"]}
+            for line in windows(port)[f"{display_id}_{window}"]["content"]["data"]}
 
 
 def test_curves_and_images_arrive(server, capsys):
     _, port = server
     log = connect(port)
-    log.losses(100, {"G": 1.5, "D": 0.5})
-    log.losses(200, {"G": 1.25, "D": float("inf")})
-    log.images(IMAGES, "Epoch 1")
+    log.scalars(at(100), {"loss/G": 1.5, "loss/D": 0.5, "lr": 0.1, "seconds/data": 0.2})
+    log.scalars(at(150), {"score/swd": 30.0, "count/fake": 5})
+    log.scalars(at(200), {"loss/G": 1.25, "loss/D": float("inf")})
+    log.images(at(200), IMAGES, "Epoch 1")
     log.close()
     assert curves(port, 5) == {"G": [(100, 1.5), (200, 1.25)], "D": [(100, 0.5), (200, None)]}
+    assert curves(port, 5, "scores") == {"swd": [(150, 30.0)]}
     window = windows(port)["5_images"]["content"]
     assert window["caption"] == "Epoch 1: real_A, fake_B"
     panel = np.asarray(Image.open(io.BytesIO(base64.b64decode(window["src"].partition(",")[2]))))
@@ -105,11 +117,13 @@ def test_curves_and_images_arrive(server, capsys):
 
 def test_a_resumed_run_draws_its_history_and_a_new_loss_joins(server):
     _, port = server
-    log = connect(port, display_id=6)
-    log.resume([(100, {"G": 3.0}), (200, {"G": 2.0})])
-    log.losses(300, {"G": 1.0})
-    log.losses(400, {"G": 0.5, "D": 7.0})
+    log = connect(port, id=6)
+    log.start(at(200), [(100, {"loss/G": 3.0}), (150, {"score/swd": 9.0}), (200, {"loss/G": 2.0})])
+    log.scalars(at(300), {"loss/G": 1.0})
+    log.scalars(at(400), {"loss/G": 0.5, "loss/D": 7.0})
+    log.scalars(at(400), {"score/swd": 8.0})
     log.close()
+    assert curves(port, 6, "scores") == {"swd": [(150, 9.0), (400, 8.0)]}
     assert curves(port, 6) == {"G": [(100, 3.0), (200, 2.0), (300, 1.0), (400, 0.5)],
                                "D": [(100, None), (200, None), (300, None), (400, 7.0)]}
 
@@ -117,14 +131,14 @@ def test_a_resumed_run_draws_its_history_and_a_new_loss_joins(server):
 def test_without_columns_each_label_has_its_window(server):
     _, port = server
     log = connect(port, ncols=0, env="other")
-    log.images(IMAGES, "Epoch 1")
+    log.images(at(1), IMAGES, "Epoch 1")
     log.close()
     assert set(windows(port, "other")) == {"5_real_A", "5_fake_B"}
 
 
 @pytest.mark.parametrize("display_id", [0, -1])
 def test_off_says_nothing(display_id, capsys):
-    assert connect(free_port(), display_id=display_id) is None
+    assert connect(free_port(), id=display_id) is None
     assert capsys.readouterr().out == ""
 
 
@@ -146,12 +160,12 @@ def test_a_package_that_does_not_import_is_one_line(monkeypatch, capsys):
 
 
 def longest_call(log, calls: int) -> float:
-    """Seconds of the slowest of so many calls, among steps of a training."""
+    """Seconds of the slowest of so many calls, among steps of a run."""
     slowest = 0.0
     for i in range(calls):
         began = time.perf_counter()
-        log.losses(i, {"G": 1.0})
-        log.images(IMAGES, "x")
+        log.scalars(at(i), {"loss/G": 1.0})
+        log.images(at(i), IMAGES, "x")
         slowest = max(slowest, time.perf_counter() - began)
         time.sleep(0.002)
     return slowest
@@ -160,7 +174,7 @@ def longest_call(log, calls: int) -> float:
 def test_a_killed_server_costs_one_line_and_no_time(tmp_path, capsys):
     with visdom_server(tmp_path) as (process, port):
         log = connect(port)
-        log.losses(0, {"G": 1.0})
+        log.scalars(at(0), {"loss/G": 1.0})
         process.kill()
         process.wait()
         assert longest_call(log, 100) < 0.5
@@ -181,7 +195,7 @@ def stopped(process):
 
 def test_a_hanging_server_costs_no_time_and_bounded_memory(server, capsys):
     process, port = server
-    log = connect(port, display_id=7)
+    log = connect(port, id=7)
     with stopped(process):
         assert longest_call(log, 2 * QUEUED) < 0.5
         began = time.perf_counter()
@@ -194,7 +208,7 @@ def test_a_server_that_hangs_from_the_start_is_given_up(server, capsys):
     process, port = server
     began = time.perf_counter()
     with stopped(process):
-        assert connect(port, display_id=8) is None
+        assert connect(port, id=8) is None
     assert time.perf_counter() - began < ANSWER_SECONDS + 1 < SEND_SECONDS
     assert "no server answers" in capsys.readouterr().out
 

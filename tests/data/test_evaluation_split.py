@@ -1,0 +1,63 @@
+"""The test split as an evaluation reads it."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.evaluation_split import evaluation_split, find_split
+from options.train_options import TrainOptions
+from tests.exported import write_images
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for i, folder in enumerate(("testA", "testB", "valA", "valB")):
+        write_images(tmp_path / folder, 3 + i, seed=i)
+    return tmp_path
+
+
+def options(root: Path, *more: str) -> Namespace:
+    return TrainOptions().parse(["--dataroot", str(root), "--crop_size", "16", "--gpu_ids", "-1", *more])
+
+
+def test_folders_are_test_or_else_val_and_need_images_in_both_domains(root):
+    assert find_split(root) == (root / "testA", root / "testB")
+    for path in (root / "testB").iterdir():
+        path.unlink()
+    assert find_split(root) == (root / "valA", root / "valB")
+    (root / "valA").rename(root / "night")
+    assert find_split(root) is None
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_images_are_those_of_the_files_by_name(root, direction):
+    folders = ("testA", "testB") if direction == "AtoB" else ("testB", "testA")
+    inputs, targets = evaluation_split(options(root, "--direction", direction))
+    assert (inputs.folder, targets.folder) == tuple(root / folder for folder in folders)
+    counts = {"testA": 3, "testB": 4}
+    assert [len(images.names) for images in (inputs, targets)] == [counts[folder] for folder in folders]
+    seed = {"testA": 0, "testB": 1}[folders[0]]
+    written = write_images(root / "again", len(inputs.names), seed=seed)
+    read = inputs.read()
+    assert list(read) == inputs.names == [f"{i:02}" for i in range(len(written))]
+    assert all(np.array_equal(*pair) for pair in zip(read.values(), written, strict=True))
+    inverse = inputs.read(lambda batch: -batch[direction[0]])
+    assert all(np.array_equal(255 - pixels, read[name]) for name, pixels in inverse.items())
+
+
+def test_at_most_so_many_images_in_gray_and_no_random_numbers_taken(root):
+    state = torch.get_rng_state()
+    inputs, targets = evaluation_split(options(root, "--evaluation_images", "2", "--output_nc", "1"))
+    assert [pixels.shape for pixels in inputs.read().values()] == [(16, 16, 3)] * 2
+    assert [pixels.shape for pixels in targets.read().values()] == [(16, 16, 1)] * 2
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_none_when_off_or_without_a_split(root):
+    assert evaluation_split(options(root, "--evaluation_freq", "0")) is None
+    for folder in root.iterdir():
+        folder.rename(folder.with_name(f"my_{folder.name}"))
+    assert evaluation_split(options(root)) is None
