@@ -142,13 +142,13 @@ def load_extractor(opt: Namespace) -> Extractor:
 
 def names_of(loader: Loader) -> list[str]:
     dataset = loader.dataset
-    side = dataset.input_side
+    side = dataset.input_domain
     return [dataset.relative_name(side, path) for path in dataset.domains[side].paths]
 
 
 def read_images(loader: Loader, model: BaseModel | None = None) -> dict[str, Pixels]:
     """The loader's images by name, translated if a model is given, as they would be written to files."""
-    side = loader.dataset.input_side
+    side = loader.dataset.input_domain
     images = {}
     for batch in loader:
         found = model.translations(batch)["fake_B"] if model else batch[side]
