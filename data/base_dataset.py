@@ -1,9 +1,10 @@
-"""What every data set is: an item for a place in the training, a pure function of (seed, epoch, index)."""
+"""The base class of data sets: an item is a pure function of (seed, epoch, index)."""
 
+import copy
 import os
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,20 +13,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.image_cache import create_cache
-from data.image_folder import EXTENSIONS, MODES, Domain, find_images, load_image
+from data.image_folder import EXTENSIONS, MODES, BadImage, Domain, find_images, load_image, tolerated_bad
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
-from util.errors import UsageError
+from util.errors import DataError, UsageError
 
 # The purposes of random numbers; each gives streams of its own.
 ITEM, ORDER, BATCH = 0, 1, 2
 
 
 class Position(NamedTuple):
-    """The place of an item in the training."""
+    """The place of an item in the run."""
 
     epoch: int  # from 1
     index: int  # of the item in the data set
-    batch: int  # number of its minibatch within the epoch, from 0
 
 
 def random_stream(seed: int, epoch: int, number: int, purpose: int) -> np.random.Generator:
@@ -34,19 +34,18 @@ def random_stream(seed: int, epoch: int, number: int, purpose: int) -> np.random
 
 
 class BaseDataset(Dataset, ABC):
-    """A data set writes `__len__` and `item`, sets `domains`, and may add flags.
+    """A data set writes `__len__` and `item`, calls `add_domain` for each domain, and may add flags.
 
-    domains: side ("A", "B") -> Domain, the images it reads; roots: side -> the folder they came from.
+    domains: "A", "B" -> the images of that domain.
     """
 
     def __init__(self, opt: Namespace):
         self.opt = opt
         self.domains: dict[str, Domain] = {}
-        self.roots: dict[str, str] = {}
         words = check_preprocess(opt.preprocess)
-        exact = words == ("none",) and not opt.isTrain  # translating, the model pads and unpads by itself
+        exact = words == ("none",) and not opt.isTrain  # in translation the model pads and crops back
         self._transform = Transform(words, opt.isTrain and not opt.no_flip, 1 if exact else SIDE_MULTIPLE)
-        self._cache = create_cache(opt) if opt.isTrain and opt.cache != "none" else None
+        self._cache = create_cache(opt)
         self._geometry = Geometry(opt.load_size, opt.crop_size, opt.random_scale_max)
 
     @staticmethod
@@ -60,42 +59,24 @@ class BaseDataset(Dataset, ABC):
 
     @abstractmethod
     def item(self, index: int, epoch: int, random: np.random.Generator) -> dict[str, Any]:
-        """{"A": [C, H, W] in [-1, 1], "A_paths": str, and the same for B}, sides that are absent left out.
+        """{"A": [C, H, W] in [-1, 1], "A_paths": str, and the same for B}; an absent domain is left out.
 
-        "bad", where there, lists one line for each image that could not be read.
+        "bad", if present, lists one line for each image that could not be read.
         """
 
     def __getitem__(self, position: Position | int) -> dict[str, Any]:
         """The item at a position; a plain index means the first epoch."""
-        epoch, index = position[:2] if isinstance(position, tuple) else (1, position)
-        if not 0 <= index < len(self):  # also what ends a plain `for item in dataset`
+        epoch, index = position if isinstance(position, tuple) else (1, position)
+        if not 0 <= index < len(self):  # this also ends a plain `for item in dataset`
             raise IndexError(f"index {index} in a data set of {len(self)}")
         return self.item(index, epoch, random_stream(self.opt.seed, epoch, index, ITEM))
 
-    def transform(self, image: Image, epoch: int, random: np.random.Generator, **geometry: Any) -> Tensor:
-        """The image through --preprocess; [C, H, W] in [-1, 1]. `geometry` replaces fields of Geometry.
-
-        In training past --n_epochs, while the learning rate falls, load_size is crop_size: the whole image.
-        """
-        return self._transform(image, self._geometry_in(epoch)._replace(**geometry), random)
-
-    def _geometry_in(self, epoch: int) -> Geometry:
-        if self.opt.isTrain and epoch > self.opt.n_epochs:
-            return self._geometry._replace(load_size=self._geometry.crop_size)
-        return self._geometry
+    # ---- domains
 
     @property
-    def input_side(self) -> str:
-        """The side that the model translates."""
+    def input_domain(self) -> str:
+        """The domain that the model translates: "A", or "B" with --direction BtoA."""
         return "B" if self.opt.direction == "BtoA" else "A"
-
-    def channels(self, side: str) -> int:
-        """Channels of a side's images: input_nc on the side that is translated, output_nc on the other."""
-        flag = "input_nc" if side == self.input_side else "output_nc"
-        channels = getattr(self.opt, flag)
-        if channels not in MODES:
-            raise UsageError(f"--{flag} is {channels}, but images are read as gray (1) or colour (3)")
-        return channels
 
     def dataroot(self) -> str:
         """--dataroot, which must exist. Raises UsageError."""
@@ -106,56 +87,106 @@ class BaseDataset(Dataset, ABC):
             raise UsageError("--dataroot is not given; it names the folder of the data set")
         raise UsageError(f"--dataroot is {root!r}, which does not exist; give the folder of the data set")
 
-    def add_domain(self, side: str, folder: str, limit: float) -> None:
-        """Make the first `limit` images of a folder, or one image, a side. Raises UsageError for none."""
+    def channels(self, domain: str) -> int:
+        """Channels of a domain's images: --input_nc for the input domain, --output_nc for the other."""
+        flag, channels = (("input_nc", self.opt.input_nc) if domain == self.input_domain else
+                          ("output_nc", self.opt.output_nc))
+        if channels not in MODES:
+            raise UsageError(f"--{flag} is {channels}, but images are read as gray (1) or colour (3)")
+        return channels
+
+    def add_domain(self, domain: str, folder: str, limit: float) -> None:
+        """Make the first `limit` images of a folder, or one image file, a domain. UsageError for none."""
         if os.path.isfile(folder):
             folder, paths = os.path.dirname(folder) or ".", [folder]
         elif os.path.isdir(folder):
             paths = find_images(folder, limit)
         else:
-            raise UsageError(f"the folder {folder!r} is missing, where side {side}'s images should be; "
+            raise UsageError(f"the folder {folder!r} is missing, where domain {domain}'s images should be; "
                              f"{os.path.dirname(folder)!r} holds {_contents(os.path.dirname(folder))}; "
                              "see --dataroot and --phase")
         if not paths:
-            raise UsageError(f"the folder {folder!r} should hold side {side}'s images "
+            raise UsageError(f"the folder {folder!r} should hold domain {domain}'s images "
                              f"({' '.join(EXTENSIONS)}), but holds {_contents(folder)}; "
                              "see --dataroot and --phase")
-        self.domains[side], self.roots[side] = Domain(paths, self.channels(side)), folder
+        self.domains[domain] = Domain(folder, paths, self.channels(domain))
 
-    def relative_name(self, side: str, path: str) -> str:
-        """An image's path within its side's folder, without the extension."""
-        return os.path.splitext(os.path.relpath(path, self.roots[side]))[0]
+    def relative_name(self, domain: str, path: str) -> str:
+        """An image's path below its domain's folder, without the extension."""
+        return os.path.splitext(os.path.relpath(path, self.domains[domain].folder))[0]
+
+    # ---- images
 
     def read(self, numbers: dict[str, int], epoch: int, random: np.random.Generator) -> dict[str, Any]:
-        """The item made of one image a side, by its number there.
-
-        In training the next readable image replaces one that cannot be read; in translation its side is
-        absent, since a result under another image's name would mislead.
-        """
+        """The item made of one image a domain, given by its number there; images that are bad are named."""
         item: dict[str, Any] = {}
         bad: list[str] = []
         geometry = self._geometry_in(epoch)
-        for side, number in numbers.items():
-            domain, load = self.domains[side], partial(self._load, geometry)
-            found = (domain.read_or_next(number, bad, load) if self.opt.isTrain else
-                     domain.read(number, bad, load))
+        for domain, number in numbers.items():
+            found = self.read_image(domain, number, bad, geometry)
             if found:
                 image, path = found
-                item[side] = self._transform.finish(image, geometry, random)
-                item[f"{side}_paths"] = path
+                item[domain] = self._transform.finish(image, geometry, random)
+                item[f"{domain}_paths"] = path
         return item | {"bad": bad} if bad else item
 
-    def _load(self, geometry: Geometry, path: str, channels: int) -> Image:
-        """An image as the words of --preprocess before the first random one leave it. Raises BadImage."""
-        def make() -> Image:
-            return self._transform.prepare(load_image(path, channels), geometry)
-        if self._cache is None:
-            return make()
-        return self._cache.get(path, (channels, self._transform.fixed, *geometry[:2]), make)
+    def read_image(self, domain: str, number: int, bad: list[str],
+                   geometry: Geometry | None = None) -> tuple[Image, str] | None:
+        """Image `number` of a domain and its path. The reason for each bad one on the way is added to `bad`.
+
+        In training the next readable image replaces a bad one; too many in a row raise DataError. In
+        translation the answer is None: a result under another image's name would mislead.
+        geometry: apply the words of --preprocess that draw nothing too.
+        """
+        images = self.domains[domain]
+        how = (images.channels, *((self._transform.fixed, *geometry[:2]) if geometry else ()))
+        tries = min(tolerated_bad(len(images)) + 1, len(images)) if self.opt.isTrain else 1
+        for offset in range(tries):
+            path = images.paths[(number + offset) % len(images)]
+            image = self._cache.get(path, how)
+            if image is None:
+                try:
+                    image = load_image(path, images.channels)
+                except BadImage as error:
+                    bad.append(str(error))
+                    continue
+                image = self._transform.prepare(image, geometry) if geometry else image
+                self._cache.put(path, how, image)
+            return image, path
+        if not self.opt.isTrain:
+            return None
+        folder = os.path.dirname(images.paths[number])
+        gone = "" if os.path.isdir(folder) else f"the folder {folder!r} is gone: "
+        raise DataError(f"{gone}{tries} images in a row cannot be read: {'; '.join(bad[-tries:])}")
+
+    def transform(self, image: Image, epoch: int, random: np.random.Generator) -> Tensor:
+        """The image through --preprocess; [C, H, W] in [-1, 1].
+
+        In training past --n_epochs, while the learning rate falls, load_size is crop_size: the whole image.
+        """
+        return self._transform(image, self._geometry_in(epoch), random)
+
+    def transform_together(self, images: Sequence[Image], epoch: int,
+                           random: np.random.Generator) -> list[Tensor]:
+        """`transform` of several images of one size with the same draws: zoomed, cropped, mirrored alike.
+
+        Raises UsageError for images of different sizes, which the same draws would crop differently.
+        """
+        sizes = sorted({f"{image.width}x{image.height}" for image in images})
+        if len(sizes) > 1:
+            raise UsageError(f"images of {' and '.join(sizes[:2])} pixels belong together, but cannot be "
+                             "cropped alike; bring those of an item to one size")
+        return [self.transform(image, epoch, copy.deepcopy(random)) for image in images[:-1]] + [
+            self.transform(images[-1], epoch, random)]
+
+    def _geometry_in(self, epoch: int) -> Geometry:
+        if self.opt.isTrain and epoch > self.opt.n_epochs:
+            return self._geometry._replace(load_size=self._geometry.crop_size)
+        return self._geometry
 
 
 def _contents(folder: str, most: int = 8) -> str:
-    """What a folder holds, in a few words."""
+    """The names in a folder, in a few words."""
     if not os.path.isdir(folder):
         return "nothing: it is no folder"
     names = sorted(os.listdir(folder))

@@ -20,7 +20,7 @@ class EvaluationImages:
         self.folder = folder
         self._loader = create_loader(_translation_options(opt, folder, channels))
         self._dataset = self._loader.dataset
-        self._key = self._dataset.input_side
+        self._key = self._dataset.input_domain
         self.names = [self._name(path) for path in self._dataset.domains[self._key].paths]
 
     def read(self, translate: Callable[[dict[str, Any]], Tensor] | None = None) -> dict[str, Pixels]:

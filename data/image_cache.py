@@ -1,4 +1,4 @@
-"""Images kept as raw pixels, so that each file is decoded and resized once (--cache)."""
+"""A cache of images as raw pixels, so that each file is decoded and resized once (--cache)."""
 
 import atexit
 import hashlib
@@ -8,24 +8,34 @@ import shutil
 import struct
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
+from data.image_folder import MODES
 from util.atomic import atomic_file
 
 CACHES = ("none", "ram", "disk")
 MEMORY = Path("/dev/shm")    # files here are memory, on Linux
 HEADER = struct.Struct("<III")    # width, height, channels
-MODES = {1: "L", 3: "RGB"}
+
+
+class NoCache:
+    """--cache none: every image is decoded each time."""
+
+    def get(self, path: str, how: tuple) -> None:
+        return None
+
+    def put(self, path: str, how: tuple, image: Image.Image) -> None:
+        pass
 
 
 class ImageCache:
     """A folder of raw images that worker processes share, of at most `limit` bytes.
 
-    What no longer fits is not kept; nothing is dropped for it, since every epoch asks for every image. A
-    changed file (by time or size) counts as another image.
+    An image that no longer fits is not kept, and none is dropped for it: every epoch asks for every image. A
+    changed file (by time or size) counts as another image. `path` and `how` together name an image: the file,
+    and everything else that decides its pixels.
     """
 
     def __init__(self, folder: Path, limit: float):
@@ -33,28 +43,19 @@ class ImageCache:
         folder.mkdir(parents=True, exist_ok=True)
         self._used = multiprocessing.Value("q", sum(path.stat().st_size for path in folder.glob("*.raw")))
 
-    def get(self, path: str, how: tuple, make: Callable[[], Image.Image]) -> Image.Image:
-        """The kept image, or what `make` makes, kept from then on.
-
-        how: all besides the file that decides what `make` gives. Both have the same pixels.
-        """
-        kept = self._place(path, how)
+    def get(self, path: str, how: tuple) -> Image.Image | None:
+        """The image as it was put here; None for one that is not here."""
         try:
-            data = kept.read_bytes()
+            data = self._place(path, how).read_bytes()
         except FileNotFoundError:
-            image = make()
-            self._keep(kept, image)
-            return image
+            return None
         width, height, channels = HEADER.unpack_from(data)
         pixels = memoryview(data)[HEADER.size:]
         return Image.frombuffer(MODES[channels], (width, height), pixels, "raw", MODES[channels], 0, 1)
 
-    def _place(self, path: str, how: tuple) -> Path:
-        state = os.stat(path)
-        key = repr((os.path.abspath(path), state.st_mtime_ns, state.st_size, how))
-        return self.folder / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.raw"
-
-    def _keep(self, place: Path, image: Image.Image) -> None:
+    def put(self, path: str, how: tuple, image: Image.Image) -> None:
+        """Keep the image, an "L" or "RGB" one, if there is room."""
+        place = self._place(path, how)
         size = HEADER.size + image.width * image.height * len(image.getbands())
         with self._used.get_lock():
             if self._used.value + size > self.limit:
@@ -68,9 +69,16 @@ class ImageCache:
             with self._used.get_lock():
                 self._used.value = int(self.limit)
 
+    def _place(self, path: str, how: tuple) -> Path:
+        state = os.stat(path)
+        key = repr((os.path.abspath(path), state.st_mtime_ns, state.st_size, how))
+        return self.folder / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.raw"
 
-def create_cache(opt: Namespace) -> ImageCache:
-    """The cache that --cache asks for, ram or disk. Memory is given back when the process ends."""
+
+def create_cache(opt: Namespace) -> NoCache | ImageCache:
+    """The cache that --cache names, in training. Memory is given back when the process ends."""
+    if not opt.isTrain or opt.cache == "none":
+        return NoCache()
     limit = opt.cache_limit * 1e9
     if opt.cache == "disk":
         return ImageCache(Path(opt.cache_dir or os.path.join(opt.checkpoints_dir, "cache")), limit)
@@ -82,16 +90,16 @@ def create_cache(opt: Namespace) -> ImageCache:
 
 
 def remove_orphans(parent: Path) -> None:
-    """Give back the memory of processes that were killed before they could."""
+    """Give back the memory of processes that were killed before they gave it back."""
     for folder in parent.glob("cut-images-*"):
         try:
             os.kill(int(folder.name.split("-")[2]), 0)
         except (ProcessLookupError, ValueError):
             shutil.rmtree(folder, ignore_errors=True)
         except PermissionError:
-            continue    # another user's, and alive
+            continue    # it is another user's process, and alive
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:    # not a worker, which inherits what is registered
+    if os.getpid() == owner:    # a worker inherits what is registered, but must not remove it
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,15 +1,14 @@
-"""Find the images of a folder, and read one whole or say in one line why that is impossible."""
+"""Image files: those in a folder, and one decoded, or the reason in one line why it cannot be."""
 
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from util.errors import DataError, UsageError
+from util.errors import UsageError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
-Load = Callable[[str, int], Image.Image]    # path, channels -> the image; raises BadImage
 MODES = {1: "L", 3: "RGB"}  # PIL's name for an image of that many channels
 
 
@@ -21,8 +20,8 @@ def find_images(folder: str, limit: float = float("inf")) -> list[str]:
     """Paths of the images in a folder and its sub-folders, sorted, the first `limit` of them.
 
     Linked folders are followed, each folder once, so that links in a circle end. Names that begin with a dot
-    are passed over: they are notes of an operating system or an editor. Raises UsageError where a folder
-    cannot be listed.
+    are left out: they are files of an operating system or an editor. Raises UsageError where a folder cannot
+    be listed.
     """
     paths: list[str] = []
     waiting, seen = [os.fspath(folder)], set()
@@ -50,13 +49,13 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def load_image(path: str, channels: int) -> Image.Image:
-    """The whole image, as "L" (1 channel) or "RGB" (3), 8 bits a channel. Raises BadImage.
+    """The decoded image, as "L" (1 channel) or "RGB" (3), 8 bits a channel. Raises BadImage.
 
-    Transparency is dropped: the hidden colours show. An EXIF rotation is not applied. Both are as in the
-    reference. 16-bit gray is scaled to 8 bits.
+    As in the reference, transparency is dropped, so that hidden colours show, and an EXIF rotation is not
+    applied. 16-bit gray is scaled to 8 bits.
     """
     try:
-        if not os.path.isfile(path):  # opening a pipe would wait for ever
+        if not os.path.isfile(path):  # opening a pipe would wait forever
             raise OSError("not a file, or a link to nothing")
         with Image.open(path) as image:
             image.load()
@@ -84,31 +83,13 @@ def tolerated_bad(images: int) -> int:
     return max(3, images // 100)
 
 
+@dataclass(frozen=True)
 class Domain:
-    """The images of one side (A or B) with the number of channels they are read with."""
+    """The images of a domain (A or B): their folder, their paths, and the channels they are read with."""
 
-    def __init__(self, paths: list[str], channels: int):
-        self.paths = paths
-        self.channels = channels
+    folder: str
+    paths: list[str]
+    channels: int
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    def read(self, index: int, bad: list[str], load: Load = load_image) -> tuple[Image.Image, str] | None:
-        """Image number `index` and its path; None, and the reason added to `bad`, if it is bad."""
-        try:
-            return load(self.paths[index], self.channels), self.paths[index]
-        except BadImage as error:
-            bad.append(str(error))
-            return None
-
-    def read_or_next(self, index: int, bad: list[str], load: Load = load_image) -> tuple[Image.Image, str]:
-        """As `read`, but the next readable image stands in. Raises DataError after too many bad ones."""
-        tries = min(tolerated_bad(len(self)) + 1, len(self))
-        for offset in range(tries):
-            found = self.read((index + offset) % len(self), bad, load)
-            if found:
-                return found
-        folder = os.path.dirname(self.paths[index])
-        gone = "" if os.path.isdir(folder) else f"the folder {folder!r} is gone: "
-        raise DataError(f"{gone}{tries} images in a row cannot be read: {'; '.join(bad[-tries:])}")

@@ -1,4 +1,4 @@
-"""Minibatches of a data set: the same ones in the same order with any number of worker processes."""
+"""Minibatches of a data set on the device, the same with any number of worker processes."""
 
 import signal
 import sys
@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data.base_dataset import ORDER, BaseDataset, Position, random_stream
 from data.image_folder import tolerated_bad
-from data.prefetch import DeviceCopier
 from util.console import say
 from util.errors import DataError, RunError, UsageError
 
@@ -26,11 +26,11 @@ AHEAD = 4    # minibatches that each worker prepares ahead of their use
 class Loader:
     """Iterates over one epoch's minibatches, dicts as `collate` makes them, on the device.
 
-    In training the order is drawn anew each epoch unless --serial_batches, and a last uneven minibatch is
-    left out. In translation everything comes once, in the order of the files, except for bad images.
+    In training the order is drawn anew each epoch unless --serial_batches, and an incomplete last minibatch
+    is left out. In translation every image comes once, in the order of the files, except for bad ones.
 
-    bad: a line for each image that could not be read so far, each also said once on stderr.
-    images_per_epoch: the images that a whole epoch delivers.
+    bad: a line for each image that could not be read so far; each was also said once on stderr.
+    images_per_epoch: images in a whole epoch.
     """
 
     def __init__(self, dataset: BaseDataset, opt: Namespace):
@@ -52,7 +52,7 @@ class Loader:
                 generator=torch.Generator())  # its own: the default one would advance the global random state
 
     def set_epoch(self, epoch: int, skip_images: int = 0) -> None:
-        """Choose the epoch (from 1) that the next iteration delivers, less its first `skip_images` images."""
+        """Choose the epoch (from 1) of the next iteration, which skips its first `skip_images` images."""
         self._order.epoch, self._order.skip_images = epoch, skip_images
 
     def __len__(self) -> int:
@@ -62,8 +62,8 @@ class Loader:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The minibatches of the epoch chosen.
 
-        Raises RunError, in training when more than 1 % of the images, and more than three, are bad, in
-        translation when none at all could be read.
+        Raises RunError: in training where more than 1 % of the images, and more than three, are bad; in
+        translation where none could be read.
         """
         delivered = False
         for batch in self._delivered():
@@ -77,7 +77,7 @@ class Loader:
             raise RunError(f"none of the {len(self.bad)} images can be read: {_listed(self.bad)}")
 
     def _delivered(self) -> Iterator[Any]:
-        """What the workers send. Raises DataError when one of them has died."""
+        """What the workers send: minibatches and errors. Raises DataError where a worker has died."""
         with _any_number_of_workers():
             batches = iter(self._batches)
         if threading.current_thread() is threading.main_thread():
@@ -89,10 +89,11 @@ class Loader:
             except StopIteration:
                 return
             except (RuntimeError, OSError, EOFError) as error:
-                dead = [w for w in getattr(batches, "_workers", []) if not w.is_alive()]
+                workers = batches._workers if self._batches.num_workers else []
+                dead = [worker for worker in workers if not worker.is_alive()]
                 if not dead:
                     raise
-                raise DataError(_obituary(dead[0].pid, dead[0].exitcode)) from error
+                raise DataError(_why_ended(dead[0].pid, dead[0].exitcode)) from error
             yield batch
 
     def _report(self, reasons: list[str]) -> None:
@@ -125,11 +126,11 @@ class _Order:
         first = self.skip_images - self.skip_images % self._batch_size
         for start in range(first, self.images, self._batch_size):
             indices = order[start:min(start + self._batch_size, self.images)].tolist()
-            yield [Position(self.epoch, index, start // self._batch_size) for index in indices]
+            yield [Position(self.epoch, index) for index in indices]
 
 
 class _Minibatches(Dataset):
-    """The part that runs in a worker: a minibatch's positions in, the minibatch out.
+    """The data set as a worker sees it: a list of positions -> a minibatch.
 
     An error meant for the user is returned, not raised: torch would bury its line in a worker's traceback.
     """
@@ -139,31 +140,58 @@ class _Minibatches(Dataset):
 
     def __getitem__(self, positions: list[Position]) -> dict[str, Any] | UsageError | RunError:
         try:
-            return collate([self._dataset[position] for position in positions], self._dataset.input_side)
+            items = list(map(self._dataset.__getitem__, positions))
+            return collate(items, self._dataset.input_domain)
         except (UsageError, RunError) as error:
             return error
 
 
-def collate(items: list[dict[str, Any]], input_side: str) -> dict[str, Any]:
+class DeviceCopier:
+    """Copies minibatches to a GPU on a stream of its own, beside its computing. On a CPU it does nothing.
+
+    The host runs ahead of a GPU, so the next minibatch is copied while the GPU still computes on the one
+    before. The tensors are pinned, so that the host does not wait for the copy.
+    """
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The minibatch with its tensors on the device; what is computed after this waits for the copy."""
+        if self._stream is None:
+            return batch
+        computing = torch.cuda.current_stream(self._device)
+        with torch.cuda.stream(self._stream):
+            batch = {key: value.to(self._device, non_blocking=True) if isinstance(value, Tensor) else value
+                     for key, value in batch.items()}
+        computing.wait_stream(self._stream)
+        for value in batch.values():
+            if isinstance(value, Tensor):
+                value.record_stream(computing)    # keeps its memory until the computing is done
+        return batch
+
+
+def collate(items: list[dict[str, Any]], input_domain: str) -> dict[str, Any]:
     """One minibatch: tensors [C, H, W] stacked to [B, C, H, W], anything else listed, "bad" in one list.
 
-    An item whose image on the input side was bad is left out, so that the minibatch may be empty; so is a
-    side that some item lacks. Raises UsageError for images of unlike sizes.
+    An item whose image of the input domain was bad is left out, so that the minibatch may be empty. A domain
+    that some item lacks is left out too. Raises UsageError for images of different sizes.
     """
     bad = [reason for item in items for reason in item.get("bad", [])]
-    items = [item for item in items if "bad" not in item or input_side in item]
+    items = [item for item in items if "bad" not in item or input_domain in item]
     batch: dict[str, Any] = {"bad": bad} if bad else {}
     for key in items[0] if items else ():
         values = [item[key] for item in items if key in item]
         if key == "bad" or len(values) < len(items):
             continue
         batch[key] = values
-        if isinstance(values[0], torch.Tensor):
+        if isinstance(values[0], Tensor):
             batch[key] = _stack(values)
     return batch
 
 
-def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
+def _stack(tensors: list[Tensor]) -> Tensor:
     shapes = {f"{tensor.shape[-1]}x{tensor.shape[-2]}" for tensor in tensors}
     if len(shapes) > 1:
         raise UsageError(f"images of {' and '.join(sorted(shapes)[:2])} cannot share a minibatch; use "
@@ -171,10 +199,10 @@ def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack(tensors)
 
 
-def _obituary(pid: int, exit_code: int) -> str:
+def _why_ended(pid: int, exit_code: int) -> str:
     """Why a worker that reads images ended, and what to do about it."""
     if exit_code == -signal.SIGBUS:
-        return (f"the data worker {pid} ended for want of shared memory: enlarge /dev/shm (docker run "
+        return (f"the data worker {pid} ended for lack of shared memory: enlarge /dev/shm (docker run "
                 "--shm-size 2g), or use --num_threads 0")
     how = f"was killed ({signal.Signals(-exit_code).name})" if exit_code < 0 else f"ended with {exit_code}"
     return (f"the data worker {pid} {how}, as happens when the machine runs out of memory: use fewer "

@@ -1,4 +1,4 @@
-"""One image a side: an epoch is a number of small crops of both, zoomed at random (Park et al. 2020)."""
+"""One image a domain: an epoch is a number of small crops of both, zoomed at random (Park et al. 2020)."""
 
 import os
 from argparse import ArgumentParser, Namespace
@@ -16,18 +16,19 @@ from util.flags import integer
 
 
 class Crops(NamedTuple):
-    """Where the crops of a group lie in one image. Pixels of the zoomed image."""
+    """The places of a group's crops in one image, in pixels of the zoomed image."""
 
     zoomed: tuple[int, int]  # width and height
     corners: np.ndarray  # int [B, 2]: left and top of each crop
 
 
 class SingleimageDataset(BaseDataset):
-    """In training crops of --crop_size pixels a side, in translation the whole image.
+    """In training crops of --crop_size x --crop_size pixels, in translation the whole image.
 
-    Item i belongs to group i // batch_size of its epoch, whose zoom it shares. In order, groups are the
-    minibatches, as the paper means it; --mix_zooms shuffles the items, as the published code did.
-    The images lie in trainA and trainB; another phase prefers its own folders, and needs no target side.
+    Item i belongs to group i // batch_size of its epoch; a group has one zoom. In order, groups are the
+    minibatches, as in the paper; --mix_zooms shuffles the items, as the published code did.
+    The images lie in trainA and trainB. Another phase uses its own folders where they exist, and needs no
+    target domain.
     """
 
     @staticmethod
@@ -43,7 +44,8 @@ class SingleimageDataset(BaseDataset):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        self._images = {side: self._load(side, folder) for side, folder in self._folders().items()}
+        self._images = {domain: self._only_image(domain, folder)
+                        for domain, folder in self._folders().items()}
         self._drawn: tuple[tuple[int, int], dict[str, Crops]] | None = None
         words = check_preprocess(opt.preprocess)
         self._zooms, self._patches = "zoom" in words, words in (("zoom", "patch"), ("patch",))
@@ -55,32 +57,35 @@ class SingleimageDataset(BaseDataset):
 
     def item(self, index: int, epoch: int, random: np.random.Generator) -> dict[str, Any]:
         item: dict[str, Any] = {}
-        for side, image in self._images.items():
+        for domain, image in self._images.items():
             cut = self.opt.isTrain and self._patches
-            item[side] = (self._cut(side, index, epoch, random) if cut else
-                          self.transform(image, epoch, random))
-            item[f"{side}_paths"] = self.domains[side].paths[0]
+            item[domain] = (self._cut(domain, index, epoch, random) if cut else
+                            self.transform(image, epoch, random))
+            item[f"{domain}_paths"] = self.domains[domain].paths[0]
         return item
 
     # ---- the images
 
     def _folders(self) -> dict[str, str]:
-        """Side -> folder; in translation the target side is left out where it is missing."""
+        """Domain -> folder; in translation the target domain is left out where it is missing."""
         folders = {}
-        for side in "AB":
-            own, train = (os.path.join(self.dataroot(), phase + side) for phase in (self.opt.phase, "train"))
-            folders[side] = own if os.path.isdir(own) or not os.path.isdir(train) else train
-        needed = "AB" if self.opt.isTrain else self.input_side
-        return {side: folder for side, folder in folders.items() if side in needed or os.path.isdir(folder)}
+        for domain in "AB":
+            own, train = (os.path.join(self.dataroot(), phase + domain)
+                          for phase in (self.opt.phase, "train"))
+            folders[domain] = own if os.path.isdir(own) or not os.path.isdir(train) else train
+        needed = "AB" if self.opt.isTrain else self.input_domain
+        return {domain: folder for domain, folder in folders.items()
+                if domain in needed or os.path.isdir(folder)}
 
-    def _load(self, side: str, folder: str) -> Image:
-        self.add_domain(side, folder, float("inf"))
-        domain = self.domains[side]
-        if len(domain) > 1:
-            raise UsageError(f"the folder {folder!r} holds {len(domain)} images, but --dataset_mode "
-                             "singleimage works with one a side; leave one there, or use unaligned")
+    def _only_image(self, domain: str, folder: str) -> Image:
+        """The one image in a folder. Raises UsageError for several, and for a bad one."""
+        self.add_domain(domain, folder, float("inf"))
+        images = self.domains[domain]
+        if len(images) > 1:
+            raise UsageError(f"the folder {folder!r} holds {len(images)} images, but --dataset_mode "
+                             "singleimage works with one a domain; leave one there, or use unaligned")
         try:
-            return load_image(domain.paths[0], domain.channels)
+            return load_image(images.paths[0], images.channels)
         except BadImage as error:
             raise UsageError(f"an image cannot be read; repair or replace it: {error}") from error
 
@@ -88,22 +93,22 @@ class SingleimageDataset(BaseDataset):
         opt = self.opt
         if opt.mix_zooms and opt.serial_batches:
             raise UsageError("--mix_zooms and --serial_batches exclude each other; leave one out")
-        for side, image in self._images.items():
+        for domain, image in self._images.items():
             if self._patches and min(image.size) < opt.crop_size:
-                raise UsageError(f"{self.domains[side].paths[0]!r} measures {image.width}x{image.height} "
+                raise UsageError(f"{self.domains[domain].paths[0]!r} measures {image.width}x{image.height} "
                                  f"pixels, too small for --crop_size {opt.crop_size}; lower that, or use a "
                                  "larger image")
 
     # ---- crops
 
-    def _cut(self, side: str, index: int, epoch: int, random: np.random.Generator) -> Tensor:
+    def _cut(self, domain: str, index: int, epoch: int, random: np.random.Generator) -> Tensor:
         """Crop number `index` of the epoch.
 
-        Only the part of the image that the crop shows is resized, to the same pixels as if all were: no
+        Only the part of the image that the crop shows is resized, to the same pixels as if the whole were: no
         zoomed image is held in memory, however large.
         """
-        image, size = self._images[side], self.opt.crop_size
-        crops = self._crops(epoch, index // self.opt.batch_size)[side]
+        image, size = self._images[domain], self.opt.crop_size
+        crops = self._crops(epoch, index // self.opt.batch_size)[domain]
         left, top = crops.corners[index % self.opt.batch_size].tolist()
         width, height = crops.zoomed
         box = (left * image.width / width, top * image.height / height,
@@ -114,12 +119,12 @@ class SingleimageDataset(BaseDataset):
         return to_tensor(crop)
 
     def _crops(self, epoch: int, group: int) -> dict[str, Crops]:
-        """Side -> crops of a group, a function of (seed, epoch, group); the latest is kept."""
+        """Domain -> crops of a group, a function of (seed, epoch, group); the latest is kept."""
         if self._drawn is None or self._drawn[0] != (epoch, group):
             random = random_stream(self.opt.seed, epoch, group, BATCH)
             scale = self.opt.random_scale_max if self._zooms else 1.0
-            crops = {side: draw_crops(image.size, self.opt.crop_size, self.opt.batch_size, scale, random)
-                     for side, image in self._images.items()}
+            crops = {domain: draw_crops(image.size, self.opt.crop_size, self.opt.batch_size, scale, random)
+                     for domain, image in self._images.items()}
             self._drawn = (epoch, group), crops
         return self._drawn[1]
 

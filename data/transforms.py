@@ -1,7 +1,8 @@
 """The words of --preprocess: named operations on PIL images, with every random number passed in.
 
-A value such as resize_and_crop names a set of words. They are applied in the order of the table WORDS,
-however they were written; then the sides are rounded, the image is perhaps mirrored, and becomes a tensor.
+A value such as resize_and_crop names a set of words. They are applied in the order of the table WORDS, in
+whatever order they were written. Then the sides are rounded to a multiple, the image is mirrored with
+probability 1/2, and it becomes a tensor.
 """
 
 from collections.abc import Callable
@@ -15,17 +16,15 @@ from torch import Tensor
 
 from util.errors import UsageError
 
-SIDE_MULTIPLE = 4  # a generator that halves the image twice gives back sides of this multiple
+SIDE_MULTIPLE = 4  # of the sides in pixels: a generator that downsamples by 2 twice returns such sides
 
 
 class Geometry(NamedTuple):
-    """What the words work with. Sizes in pixels; a zoom or cell that is None is drawn at random."""
+    """The sizes that the words work with, in pixels."""
 
     load_size: int
     crop_size: int
     random_scale_max: float = 3.0  # zoom makes a side at most this many times shorter
-    zoom: tuple[float, float] | None = None  # factors of width and height
-    cell: int | None = None  # of the grid that patch takes, counted row by row, modulo their number
 
 
 def resize(image: Image, width: int, height: int, resample: Resampling = Resampling.BICUBIC) -> Image:
@@ -34,7 +33,7 @@ def resize(image: Image, width: int, height: int, resample: Resampling = Resampl
 
 
 def scale_width(image: Image, width: int, min_height: int) -> Image:
-    """Width as given and the aspect kept, unless the height would fall below min_height."""
+    """Resized to a width, aspect kept, except that the height is at least min_height."""
     return resize(image, width, max(round(image.height * width / image.width), min_height))
 
 
@@ -64,15 +63,13 @@ def crop(image: Image, size: int, random: np.random.Generator) -> Image:
     return trim(scale_shortside(image, size), size, random)
 
 
-def patch(image: Image, size: int, random: np.random.Generator, cell: int | None = None) -> Image:
-    """One cell of a grid of size x size cells at a random offset; an image too small is enlarged first."""
+def patch(image: Image, size: int, random: np.random.Generator) -> Image:
+    """A random cell of a grid of size x size cells at a random offset; a small image is enlarged first."""
     image = scale_shortside(image, size)
     columns, rows = image.width // size, image.height // size
     left = int(random.integers(image.width - columns * size + 1))
     top = int(random.integers(image.height - rows * size + 1))
-    if cell is None:
-        cell = int(random.integers(columns * rows))
-    row, column = divmod(cell % (columns * rows), columns)
+    row, column = divmod(int(random.integers(columns * rows)), columns)
     left, top = left + column * size, top + row * size
     return image.crop((left, top, left + size, top + size))
 
@@ -90,8 +87,8 @@ def to_tensor(image: Image) -> Tensor:
 
 
 def _drawn_zoom(geometry: Geometry, random: np.random.Generator) -> tuple[float, float]:
-    """The factors given, or two drawn uniformly from [1 / random_scale_max, 1]."""
-    return geometry.zoom or tuple(random.uniform(1 / geometry.random_scale_max, 1, size=2))
+    """Factors of width and height, drawn uniformly from [1 / random_scale_max, 1]."""
+    return tuple(random.uniform(1 / geometry.random_scale_max, 1, size=2))
 
 
 WORDS: dict[str, Callable[[Image, Geometry, np.random.Generator], Image]] = {
@@ -101,7 +98,7 @@ WORDS: dict[str, Callable[[Image, Geometry, np.random.Generator], Image]] = {
     "scale_shortside": lambda image, g, random: scale_shortside(image, g.load_size),
     "zoom": lambda image, g, random: zoom(image, _drawn_zoom(g, random), g.crop_size),
     "crop": lambda image, g, random: crop(image, g.crop_size, random),
-    "patch": lambda image, g, random: patch(image, g.crop_size, random, g.cell),
+    "patch": lambda image, g, random: patch(image, g.crop_size, random),
     "trim": lambda image, g, random: trim(image, g.crop_size, random),
     "none": lambda image, g, random: image,
 }
@@ -140,17 +137,17 @@ class Transform(NamedTuple):
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """The words before the first that draws anything: what they make can be kept."""
+        """The words before the first that draws anything; their result can be cached."""
         return tuple(takewhile(lambda word: word not in DRAWING, self.words))
 
     def prepare(self, image: Image, geometry: Geometry) -> Image:
-        """The part that is always the same."""
+        """The image after the fixed words, which is the same in every epoch."""
         for word in self.fixed:
             image = WORDS[word](image, geometry, None)
         return image
 
     def finish(self, image: Image, geometry: Geometry, random: np.random.Generator) -> Tensor:
-        """The part that is drawn anew each time, and what follows it."""
+        """The tensor of a prepared image: the other words, rounding, mirroring."""
         for word in self.words[len(self.fixed):]:
             image = WORDS[word](image, geometry, random)
         image = round_sides(image, self.multiple)

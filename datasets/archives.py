@@ -1,4 +1,4 @@
-"""Unpack an archive that nobody vouches for: plain files alone, inside one folder, of bounded size."""
+"""Unpack an untrusted archive: plain files only, inside one folder, of bounded size."""
 
 import gzip
 import lzma
@@ -15,11 +15,11 @@ from util.errors import RunError
 CHUNK = 1 << 20    # bytes copied at a time
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError,
           NotImplementedError)
-NOISE = ("__MACOSX", ".DS_Store")    # what macOS leaves in archives
+NOISE = ("__MACOSX", ".DS_Store")    # files that macOS adds to archives
 
 
 class Member(NamedTuple):
-    """A file in an archive. refused: why it must not be unpacked, if so; `stream` is None then."""
+    """A file in an archive. refused: why it must not be unpacked, else ""; if refused, stream is None."""
 
     name: str
     stream: IO[bytes] | None
@@ -27,12 +27,12 @@ class Member(NamedTuple):
 
 
 def extract(archive: Path, folder: Path, *, max_bytes: int = 200 * 10**9, max_files: int = 2_000_000) -> int:
-    """Unpack a .zip or .tar (also compressed) into a folder, which is made. Returns the number of files.
+    """Unpack a .zip or .tar (also compressed) into a new folder. Returns the number of files.
 
-    Only regular files are written, each once, below the folder, with permissions of their own; max_bytes
-    bounds what they hold together, unpacked. Raises RunError, naming the member, for paths that lead out,
-    links, devices, encrypted files, doubled names, and for an archive that is damaged or too large; what was
-    unpacked before stays in the folder.
+    Only regular files are written, each once, below the folder, with default permissions. max_bytes: limit of
+    their unpacked size together. Raises RunError, naming the member, for paths that lead out of the folder,
+    links, devices, encrypted files, names that occur twice, and for an archive that is damaged or too large.
+    Files that were unpacked before the error stay in the folder.
     """
     left, files = max_bytes, 0
     try:
@@ -87,7 +87,7 @@ def _zip_member(whole: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Membe
 
 
 def _inside(name: str) -> PurePosixPath | None:
-    """A member's path below the folder; None where it would leave it on any system."""
+    """A member's path below the folder; None where it could lead out of it, on any system."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or not path.parts or "\0" in name or ":" in path.parts[0] or ".." in path.parts:
         return None

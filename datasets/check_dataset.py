@@ -1,11 +1,11 @@
-"""Look at every image of a data set before training on it.
+"""Check every image of a data set before training on it.
 
     python datasets/check_dataset.py datasets/horse2zebra
 
-Says for each folder (trainA, trainB, testA, ... or the folder itself) how many images there are, their
-sizes and kinds, and names those that cannot be read and those that occur more than once: the same pixels,
-whatever the file. An image in both training and test makes scores too good. Ends with exit code 1 if
-images are bad or in both training and test.
+Prints for each folder (trainA, trainB, testA, ... or the folder itself) the number, sizes and modes of its
+images. Names those that cannot be read, and those that occur more than once: the same pixels, whatever the
+file. An image in both training and test makes scores too good. Exit code 1: images are bad, or in both
+training and test.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SHOWN = 10    # lines of a kind; the rest is counted
 
 
 class Seen(NamedTuple):
-    """What was seen of a file. bad: why it cannot be read, if so; the other fields say nothing then."""
+    """The facts about an image file. bad: why it cannot be read, else ""; if bad, the rest is empty."""
 
     path: str
     size: tuple[int, int] = (0, 0)
@@ -39,6 +39,7 @@ class Seen(NamedTuple):
 
 
 def look_at(path: str) -> Seen:
+    """Decode one image file."""
     try:
         image = load_image(path, 3)
         with Image.open(path) as file:
@@ -50,14 +51,14 @@ def look_at(path: str) -> Seen:
 
 
 def find_folders(dataroot: Path) -> list[Path]:
-    """trainA, trainB, valA and so on, those there are; else the folder itself. UsageError for no folder."""
+    """Those of trainA, trainB, valA and so on that exist, else the folder itself. UsageError for none."""
     if not dataroot.is_dir():
         raise UsageError(f"{str(dataroot)!r} is no folder; give that of a data set")
-    folders = [dataroot / f"{split}{side}" for split in SPLITS for side in "AB"]
+    folders = [dataroot / f"{split}{domain}" for split in SPLITS for domain in "AB"]
     return [folder for folder in folders if folder.is_dir()] or [dataroot]
 
 
-def doubled(folders: dict[str, list[Seen]]) -> list[list[str]]:
+def duplicates(folders: dict[str, list[Seen]]) -> list[list[str]]:
     """Groups of paths with the same pixels."""
     groups: dict[str, list[str]] = {}
     for images in folders.values():
@@ -68,7 +69,7 @@ def doubled(folders: dict[str, list[Seen]]) -> list[list[str]]:
 
 
 def split_of(path: str, dataroot: Path) -> str:
-    """train, val or test by the folder that the path begins with; '' for another."""
+    """train, val or test, by the first folder of the path below dataroot; '' for another."""
     first = Path(path).relative_to(dataroot).parts[0]
     return first[:-1] if first[:-1] in SPLITS else ""
 
@@ -80,7 +81,7 @@ def leaks(groups: Sequence[Sequence[str]], dataroot: Path) -> list[Sequence[str]
 
 
 def describe(images: Sequence[Seen]) -> str:
-    """Number, sizes and kinds of a folder's images, in one line."""
+    """Number, sizes and modes of a folder's images, in one line."""
     good = [image for image in images if not image.bad]
     if not good:
         return f"{len(images)} images, none of which can be read" if images else "no images"
@@ -96,10 +97,12 @@ def describe(images: Sequence[Seen]) -> str:
 
 
 def equation(group: Sequence[str], dataroot: Path) -> str:
+    """The paths of equal images, joined by equal signs."""
     return " = ".join(str(Path(path).relative_to(dataroot)) for path in group)
 
 
 def report(title: str, lines: Sequence[str]) -> None:
+    """Print a title with the number of lines, and the first of them; nothing for no lines."""
     if lines:
         print(f"\n{title}: {len(lines)}")
         print("\n".join(f"  {line}" for line in lines[:SHOWN]))
@@ -119,7 +122,7 @@ def main() -> None:
             folders[folder.name] = list(pool.map(look_at, find_images(str(folder))))
             print(f"{folder.name}: {describe(folders[folder.name])}", flush=True)
     bad = [image.bad for images in folders.values() for image in images if image.bad]
-    groups = doubled(folders)
+    groups = duplicates(folders)
     leaked = leaks(groups, arguments.dataroot)
     report("cannot be read", bad)
     report("the same image in training and test", [equation(g, arguments.dataroot) for g in leaked])

@@ -1,4 +1,4 @@
-"""Fetch a file from the first of several hosts that has it: https, resumed, of bounded size, checked."""
+"""Download a file from the first host that has it, over https: resumed, of bounded size, checksummed."""
 
 import hashlib
 import http.client
@@ -18,13 +18,13 @@ from util.errors import RunError, UsageError
 CHUNK = 1 << 20
 TIMEOUT = 30            # seconds without a byte
 PAUSE = 2               # seconds before a host is asked again
-TRIES = 4               # in a row without a byte more, for each host
+TRIES = 4               # in a row that bring no byte, for each host
 LARGEST = 50 * 10**9    # bytes, where the size is not known beforehand
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Source(NamedTuple):
-    """A file and the places it can be had from. bytes, sha256: None where they are not known."""
+    """A file and the addresses that have it. bytes, sha256: None where they are not known."""
 
     name: str
     urls: list[str]
@@ -33,7 +33,7 @@ class Source(NamedTuple):
 
 
 class Refused(Exception):
-    """A host's answer cannot be used, however often it is asked."""
+    """A host's answer that asking again would not change."""
 
 
 def check_url(url: str) -> None:
@@ -41,8 +41,8 @@ def check_url(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
     local = parts.scheme == "file" or parts.scheme == "http" and parts.hostname in LOOPBACK
     if parts.scheme != "https" and not local:
-        raise UsageError(f"{url} is not https, so that anybody on the way could change the file; find a host "
-                         "that has https")
+        raise UsageError(f"{url} is not https, so the file could be changed on the way; give an address that "
+                         "is https")
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -55,9 +55,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def download(source: Source, folder: Path) -> Path:
-    """The file in a folder, which is made; nothing is fetched for one that is there already.
+    """The path of the file in a folder, which is made. A file that is there is not downloaded again.
 
-    Raises RunError naming every host and what was wrong with it. What came so far stays as <name>*.part.
+    Raises RunError, naming every host and its error. What was downloaded so far stays as <name>*.part.
     """
     target = folder / source.name
     if target.exists():
@@ -101,7 +101,7 @@ def _check(part: Path, source: Source) -> None:
 
 
 def _fetch_patiently(url: str, part: Path, source: Source) -> None:
-    """Ask until the whole file is there, anew after every break as long as more bytes come."""
+    """Ask again after each broken connection, as long as every few requests bring more bytes."""
     tries = 0
     while True:
         before = _size(part)
@@ -117,14 +117,14 @@ def _fetch_patiently(url: str, part: Path, source: Source) -> None:
 
 
 def _fetch(url: str, part: Path, source: Source) -> None:
-    """One request for what is missing."""
+    """One request for the missing part of the file."""
     have = _size(part)
     headers = {"User-Agent": "dataset-download", **({"Range": f"bytes={have}-"} if have else {})}
     opener = urllib.request.build_opener(_Redirects)
     try:
         response = opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:                  # nothing lies behind what is there
+        if error.code == 416 and have:                  # the host has no bytes after those that are there
             return _whole_or_refused(error.headers.get("Content-Range", ""), part, have)
         raise
     with response:
@@ -144,7 +144,7 @@ def _fetch(url: str, part: Path, source: Source) -> None:
 def _whole_or_refused(content_range: str, part: Path, have: int) -> None:
     if content_range != f"bytes */{have}":
         part.unlink()
-        raise Refused("its file is another one than before; what had come is dropped")
+        raise Refused("its file is another one than before; the part that was there is removed")
 
 
 def _copy(response: BinaryIO, stream: BinaryIO, done: int, total: int | None, limit: int, name: str) -> None:
@@ -168,7 +168,7 @@ def _size(path: Path) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """What a user can do something about, in a few words."""
+    """The cause, in words that help a user."""
     cause = getattr(error, "reason", error)
     if isinstance(error, urllib.error.HTTPError):
         return f"it answers HTTP {error.code} {error.reason}"

@@ -1,11 +1,11 @@
-"""Fetch a data set by name and unpack it.
+"""Download a data set by name and unpack it.
 
     bash datasets/download_dataset.sh horse2zebra
     bash datasets/download_dataset.sh horse2zebra --archive ~/Downloads/horse2zebra.zip
 
 Every mirror in sources.json is tried in turn, over https; an interrupted download goes on where it stopped.
 Checksums are those that TensorFlow Datasets (CycleGAN's sets) and UVCGANv2 (AFHQ) published; for a file
-without one, its sha256 is printed. --archive unpacks a file that came another way.
+without one, its sha256 is printed. --archive unpacks a file that you downloaded in another way.
 """
 
 import argparse
@@ -24,6 +24,7 @@ SETS = json.loads((Path(__file__).parent / "sources.json").read_text(encoding="u
 
 
 def listing() -> str:
+    """The data sets, one a line."""
     return "\n".join(f"{name:24}{entry['about']}" for name, entry in SETS.items())
 
 
@@ -44,7 +45,7 @@ def parse() -> argparse.Namespace:
 
 
 def sources(name: str, mirror: str | None) -> list[Source]:
-    """What has to be fetched for a data set. Raises UsageError for one that nobody may hand on."""
+    """The files of a data set. Raises UsageError for one that may not be redistributed."""
     if "manual" in SETS[name]:
         raise UsageError(SETS[name]["manual"])
     found = []
@@ -57,7 +58,7 @@ def sources(name: str, mirror: str | None) -> list[Source]:
 
 
 def check_archives(name: str, archives: list[Path]) -> None:
-    """Say where an archive given by hand is not the published one. Raises UsageError for a missing file."""
+    """Warn of an archive that is not the published one. Raises UsageError for a missing file."""
     known = {entry.get("sha256") for entry in SETS[name].get("files", [])} - {None}
     for archive in archives:
         if not archive.is_file():
@@ -67,7 +68,7 @@ def check_archives(name: str, archives: list[Path]) -> None:
 
 
 def unpack(archives: list[Path], target: Path) -> int:
-    """Unpack all into one new folder, less a single folder around everything. Returns how many files."""
+    """Unpack all into one new folder, without a single outer folder. Returns the number of files."""
     partial = target.parent / f".{target.name}.unpacking"
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -103,7 +104,7 @@ def main() -> None:
             archive.unlink()
         if not any(folder.iterdir()):
             folder.rmdir()
-    print(f"{target}: {files:,} files; python datasets/check_dataset.py {target} looks at them")
+    print(f"{target}: {files:,} files; python datasets/check_dataset.py {target} checks them")
 
 
 if __name__ == "__main__":

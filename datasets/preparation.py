@@ -1,4 +1,4 @@
-"""What the scripts that prepare data sets share: an output that is whole or absent, JPEGs as the paper's."""
+"""Shared by the scripts that prepare data sets: output folders, reading, saving and linking images."""
 
 import os
 import shutil
@@ -18,9 +18,9 @@ Task = TypeVar("Task")
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill, which becomes `path` when the block ends without an error.
+    """An empty folder to fill, which is renamed to `path` when the block ends, and removed after an error.
 
-    After an error nothing is left. Raises UsageError where `path` is there already.
+    So `path` is complete or absent. Raises UsageError where it exists already.
     """
     if path.exists():
         raise UsageError(f"--output {path} is there already; remove it, or choose another")
@@ -35,14 +35,14 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def folder_of(flag: str, path: Path) -> Path:
-    """A folder that a flag names. Raises UsageError where it is none."""
+    """`path`, given by a flag. Raises UsageError where it is no folder."""
     if not path.is_dir():
         raise UsageError(f"{flag} is {str(path)!r}, which is no folder")
     return path
 
 
 def read_colour(path: Path) -> Image:
-    """A whole image as RGB. Raises RunError for a bad one."""
+    """A decoded image as RGB. Raises RunError for a bad one."""
     try:
         return load_image(str(path), 3)
     except BadImage as error:
@@ -50,13 +50,13 @@ def read_colour(path: Path) -> Image:
 
 
 def save_jpeg(image: Image, path: Path) -> None:
-    """Quality 100 without chroma subsampling, as the published Cityscapes images were saved."""
+    """Save with quality 100 and without chroma subsampling, as the published Cityscapes images were."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, quality=100, subsampling=0)
 
 
 def place(source: Path, target: Path) -> None:
-    """The same file under another name: a hard link where the disk allows it, else a copy."""
+    """Put a file under another name: a hard link where the disk allows it, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         raise RunError(f"two images would be {target.parent.name}/{target.name}, the second being {source}")
@@ -67,6 +67,6 @@ def place(source: Path, target: Path) -> None:
 
 
 def for_all(tasks: Iterable[Task], work: Callable[[Task], None], workers: int | None = None) -> int:
-    """Do the work on every task, in several threads. Returns how many; raises the first error."""
+    """Call `work` on every task, in several threads. Returns their number; raises the first error."""
     with ThreadPoolExecutor(workers) as pool:
         return sum(1 for _ in pool.map(work, tasks))

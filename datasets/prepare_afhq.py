@@ -23,8 +23,8 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--afhq", type=Path, default=Path("datasets/afhq"), metavar="DIR", help="holds train/cat and so on")
-    add("--A", default="cat", choices=ANIMALS, help="the side that is translated (default: cat)")
-    add("--B", default="dog", choices=ANIMALS, help="what it becomes (default: dog)")
+    add("--A", default="cat", choices=ANIMALS, help="the input domain (default: cat)")
+    add("--B", default="dog", choices=ANIMALS, help="the target domain (default: dog)")
     add("--output", type=Path, metavar="DIR", help="a new folder (default: datasets/<A>2<B>)")
     arguments = parser.parse_args()
     if arguments.A == arguments.B:
@@ -34,14 +34,13 @@ def main() -> None:
     output = arguments.output or Path("datasets") / f"{arguments.A}2{arguments.B}"
     with new_folder(output) as folder:
         for theirs, ours in (("train", "train"), (test, "test")):
-            for side in "AB":
-                animal = getattr(arguments, side)
+            for domain, animal in (("A", arguments.A), ("B", arguments.B)):
                 paths = find_images(str(folder_of("--afhq", root / theirs / animal)))
                 if not paths:
                     raise UsageError(f"--afhq: {root / theirs / animal} holds no images")
                 for path in map(Path, paths):
-                    place(path, folder / f"{ours}{side}" / path.name)
-                print(f"{ours}{side}: {len(paths)} images of {theirs}/{animal}", flush=True)
+                    place(path, folder / f"{ours}{domain}" / path.name)
+                print(f"{ours}{domain}: {len(paths)} images of {theirs}/{animal}", flush=True)
     print(output)
 
 

@@ -3,8 +3,8 @@
     python datasets/prepare_cityscapes.py --photos leftImg8bit --labels gtFine
 
 --photos and --labels are the folders in leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, which
-cityscapes-dataset.com gives to registered users. Both sides of a pair have the same name; val becomes test,
-since the labels of Cityscapes' own test set are kept back. Photos are resized by the bicubic filter, label
+cityscapes-dataset.com gives to registered users. Both images of a pair have the same name. val becomes test,
+since the labels of Cityscapes' own test set are not public. Photos are resized by the bicubic filter, label
 maps by the nearest pixel, so that they keep the colours of the classes. Translate with --direction BtoA.
 """
 
@@ -24,7 +24,7 @@ SPLITS = {"train": "train", "val": "test"}    # Cityscapes' name -> ours
 
 
 def find_pairs(photos: Path, labels: Path) -> list[tuple[Path, Path]]:
-    """A split's photos with their label maps, below a folder a city. Raises UsageError for one without."""
+    """Photos with their label maps, in one folder a city. Raises UsageError for a photo without one."""
     pairs = []
     for photo in sorted(photos.glob(f"*/*{PHOTO}")):
         label = labels / photo.parent.name / (photo.name.removesuffix(PHOTO) + LABEL)
@@ -37,11 +37,12 @@ def find_pairs(photos: Path, labels: Path) -> list[tuple[Path, Path]]:
 
 
 def resized(path: Path, size: int, resample: Resampling) -> Image.Image:
+    """An image file at size x size pixels."""
     return read_colour(path).resize((size, size), resample)
 
 
 def write_split(photos: Path, labels: Path, output: Path, split: str, *, size: int, paired: bool) -> int:
-    """Write <split>A and <split>B, or images photo | label map in one folder. Returns how many pairs."""
+    """Write <split>A and <split>B, or images photo | label map in one folder. Returns the number of pairs."""
     def write(pair: tuple[Path, Path]) -> None:
         name = pair[0].name.removesuffix(PHOTO) + ".jpg"
         photo, label = resized(pair[0], size, Resampling.BICUBIC), resized(pair[1], size, Resampling.NEAREST)
@@ -63,7 +64,7 @@ def main() -> None:
     add("--photos", type=Path, required=True, metavar="DIR", help="the folder leftImg8bit")
     add("--labels", type=Path, required=True, metavar="DIR", help="the folder gtFine")
     add("--output", type=Path, default=Path("datasets/cityscapes"), metavar="DIR", help="a new folder")
-    add("--size", type=int, default=256, help="pixels a side (default: 256)")
+    add("--size", type=int, default=256, help="side of the images, in pixels (default: 256)")
     add("--paired", action="store_true", help="images photo | label map, as pix2pix takes them")
     arguments = parser.parse_args()
     if arguments.size < 1:

@@ -3,7 +3,7 @@
     bash datasets/download_dataset.sh cmp_facades
     python datasets/prepare_facades.py --cmp datasets/cmp_facades
 
-The base set (378 pairs) is for training, the extended set (228) for testing; both sides of a pair have the
+The base set (378 pairs) is for training, the extended set (228) for testing. Both images of a pair have the
 same name. CycleGAN's own division of the same images is datasets/download_dataset.sh facades. Label map ->
 photo is --direction BtoA.
 """

@@ -38,14 +38,14 @@ def main() -> None:
     frames = images("--gta", arguments.gta)
     if not 0 < arguments.test < len(frames):
         raise UsageError(f"--test is {arguments.test} of {len(frames)} frames; choose more than 0, and fewer")
-    sides = {"trainA": frames[:-arguments.test], "testA": frames[-arguments.test:],
-             "trainB": images("--photos", arguments.photos / "train"),
-             "testB": images("--photos", arguments.photos / "val")}
+    splits = {"trainA": frames[:-arguments.test], "testA": frames[-arguments.test:],
+              "trainB": images("--photos", arguments.photos / "train"),
+              "testB": images("--photos", arguments.photos / "val")}
     with new_folder(arguments.output) as folder:
-        for side, paths in sides.items():
+        for name, paths in splits.items():
             for path in paths:
-                place(path, folder / side / path.name)
-            print(f"{side}: {len(paths)} images", flush=True)
+                place(path, folder / name / path.name)
+            print(f"{name}: {len(paths)} images", flush=True)
     print(arguments.output)
 
 

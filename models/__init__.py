@@ -3,26 +3,28 @@
 from argparse import Namespace
 
 from models.base_model import BaseModel
+from models.networks.base import NetworkError
 from util.errors import UsageError
 from util.plugins import find_class
 from util.runtime.memory import keep_freed_memory
 
 
 def find_model(name: str) -> type[BaseModel]:
-    """The model class of that name; UsageError lists those that exist."""
+    """The class of that name. Raises UsageError, listing those that exist, for another."""
     return find_class("models", "model", name, "--model")
 
 
 def create_model(opt: Namespace) -> BaseModel:
     """Build the model that the options ask for, on opt.device.
 
-    A network's ValueError about a size or a layer number speaks of a flag, so it becomes a UsageError.
+    Raises UsageError where a network cannot be built as the flags say. Any other error of the model's
+    constructor is a fault in its code and keeps its traceback.
     """
     if opt.device.type == "cpu":
         keep_freed_memory()
     try:
         model = find_model(opt.model)(opt)
-    except ValueError as error:
+    except NetworkError as error:
         raise UsageError(str(error)) from error
     if opt.compile:
         model.compile()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models.base_model import BaseModel
 from models.losses.gan import OBJECTIVES, gradient_penalty
 from models.networks import DISCRIMINATORS, GENERATORS
+from models.networks.base import Discriminator, Generator, Network
 from util.errors import UsageError
 
 # Layers whose output for one image depends on the others of the pass, or on chance.
@@ -27,9 +28,6 @@ class AdversarialModel(BaseModel):
             self.objective = OBJECTIVES[opt.gan_mode]
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
-        if self.opt.isTrain:
-            flag = "netD" if name[0] == "D" else "netG"
-            check_crop(self.opt, net, f"--{flag} {getattr(self.opt, flag)}")
         self.repeatable[name] = not any(isinstance(module, NOT_REPEATABLE) for module in net.modules())
         return super().add_network(name, net)
 
@@ -56,34 +54,39 @@ class AdversarialModel(BaseModel):
         return loss if penalty is None else loss + self.objective.penalty_weight * penalty
 
 
-def check_crop(opt: Namespace, net: nn.Module, flag: str) -> None:
-    """Raise UsageError where a network that `flag` chose cannot take crops of --crop_size."""
+def check_crop(opt: Namespace, net: Network, flag: str) -> None:
+    """Raise UsageError where the network that `flag` chose cannot be trained on crops of --crop_size."""
     words = set(opt.preprocess.split("_and_"))
     if not {"crop", "patch"} & words:
-        size = getattr(net, "input_size", None)
+        size = net.input_size
         if size is not None and not ({"resize", "fixsize"} & words and opt.load_size == size):
             raise UsageError(f"--preprocess {opt.preprocess} gives images of other sizes than --crop_size "
                              f"{size}, which {flag} needs; use one that crops, such as resize_and_crop")
         return
-    smallest, multiple = getattr(net, "smallest", 1), getattr(net, "size_multiple", 1)
-    if opt.crop_size < smallest:
-        raise UsageError(f"--crop_size {opt.crop_size} is too small for {flag}, which needs {smallest}")
-    if opt.crop_size % multiple:
+    if opt.crop_size < net.smallest_side:
+        raise UsageError(f"--crop_size {opt.crop_size} is too small for {flag}, which needs "
+                         f"{net.smallest_side}")
+    if opt.crop_size % net.size_multiple:
         raise UsageError(f"--crop_size {opt.crop_size} does not suit {flag}, which needs a multiple of "
-                         f"{multiple}")
+                         f"{net.size_multiple}")
 
 
-def build_generator(opt: Namespace, *, backward: bool = False) -> nn.Module:
-    """--netG, from the input images' channels to the output's; `backward`: the other way."""
+def build_generator(opt: Namespace, *, backward: bool = False) -> Generator:
+    """--netG, from the input domain's channels to the target domain's; `backward`: the other way."""
     channels = (opt.output_nc, opt.input_nc) if backward else (opt.input_nc, opt.output_nc)
-    return GENERATORS[opt.netG](
+    net = GENERATORS[opt.netG](
         in_channels=channels[0], out_channels=channels[1], width=opt.ngf, norm=opt.normG,
         dropout=not opt.no_dropout, antialias=not opt.no_antialias, antialias_up=not opt.no_antialias_up,
         crop_size=opt.crop_size, num_downsampling=opt.stylegan2_G_num_downsampling)
+    if opt.isTrain:
+        check_crop(opt, net, f"--netG {opt.netG}")
+    return net
 
 
-def build_discriminator(opt: Namespace, *, backward: bool = False) -> nn.Module:
-    """--netD, for images like the output; `backward`: for images like the input."""
-    return DISCRIMINATORS[opt.netD](
+def build_discriminator(opt: Namespace, *, backward: bool = False) -> Discriminator:
+    """--netD, for images of the target domain; `backward`: for images of the input domain."""
+    net = DISCRIMINATORS[opt.netD](
         in_channels=opt.input_nc if backward else opt.output_nc, width=opt.ndf, norm=opt.normD,
         antialias=not opt.no_antialias, layers=opt.n_layers_D, crop_size=opt.crop_size, tile=opt.D_tile_size)
+    check_crop(opt, net, f"--netD {opt.netD}")
+    return net

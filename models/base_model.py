@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.compiled import announce_first_step, compile_network
-from models.networks.base import TappedGenerator
+from models.networks.base import Generator, Network
+from models.networks.formats import to_channels_last
 from models.networks.init import init_weights
-from models.networks.memory_format import to_channels_last
 from models.precision import Precision
 from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
@@ -73,7 +73,7 @@ class BaseModel(ABC):
             for parameter in net.parameters():
                 if parameter.ndim == 4:
                     parameter.data = to_channels_last(parameter.data)
-        if self.opt.isTrain and self.opt.grad_checkpoint and isinstance(net, TappedGenerator):
+        if self.opt.isTrain and self.opt.grad_checkpoint and isinstance(net, Generator):
             net.use_checkpointing()
         self.networks[name] = net
         return net
@@ -223,13 +223,14 @@ def lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
 
 
 def translate(net: nn.Module, images: Tensor) -> Tensor:
-    """net(images) at any size: pads to the network's `size_multiple` and `smallest` side and cuts back.
+    """net(images) at any size: a Network's images are padded to sides that it takes, and cropped back.
 
-    images: [B, C, H, W] in [-1, 1]. Returns [B, C_out, H, W].
+    images: [B, C, H, W] in [-1, 1]. Returns [B, C_out, H, W]. Another module gets the images as they are.
     """
+    if not isinstance(net, Network):
+        return net(images)
     height, width = images.shape[-2:]
-    multiple, smallest = getattr(net, "size_multiple", 1), getattr(net, "smallest", 1)
-    down, right = (max(-side % multiple, smallest - side) for side in (height, width))
+    down, right = (max(-side % net.size_multiple, net.smallest_side - side) for side in (height, width))
     if down or right:
         mode = "reflect" if down < height and right < width else "replicate"
         images = F.pad(images, (0, right, 0, down), mode=mode)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.networks.base import TappedGenerator
+from models.networks.base import Generator
 from util.console import say
 
 
@@ -35,7 +35,7 @@ class Compiled:
 
 def compile_network(net: nn.Module, name: str) -> None:
     """Let the network's passes be compiled; its modules, parameters and checkpoint keys stay as they are."""
-    methods = ("forward_with_features", "encode") if isinstance(net, TappedGenerator) else ("forward",)
+    methods = ("forward_with_features", "encode") if isinstance(net, Generator) else ("forward",)
     for method in methods:
         setattr(net, method, Compiled(getattr(net, method), f"net{name}"))
 

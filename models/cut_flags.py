@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from models.networks import NCE_LAYERS, PROJECTORS
+from models.networks import GENERATORS, PROJECTORS
 from util.errors import UsageError
 from util.flags import integer, number, str2bool
 
@@ -45,8 +45,8 @@ def add_cut_flags(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
     if is_train:
         parser.set_defaults(pool_size=0)
     typed, _ = parser.parse_known_args()
-    if typed.netG in NCE_LAYERS:
-        parser.set_defaults(nce_layers=NCE_LAYERS[typed.netG])
+    if typed.netG in GENERATORS:
+        parser.set_defaults(nce_layers=GENERATORS[typed.netG].nce_layers)
     if typed.CUT_mode == "FastCUT":
         parser.set_defaults(**FASTCUT, **(FASTCUT_TRAINING if is_train else {}))
     return parser

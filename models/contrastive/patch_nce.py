@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.contrastive.momentum_queue import MomentumQueue
 from models.losses.patch_nce import patch_nce_loss
-from models.networks.base import TappedGenerator
+from models.networks.base import Generator
 
 Features = list[Tensor]     # [B, C_l, H_l, W_l] of each tapped layer
 Sampler = Callable[[Sequence[Tensor]], Sequence[Tensor | None]]
@@ -31,7 +31,7 @@ class PatchNCE:
     which is so where no layer mixes the images of a minibatch.
     """
 
-    def __init__(self, netG: TappedGenerator, netF: nn.Module, *, layers: Sequence[int], sampler: Sampler,
+    def __init__(self, netG: Generator, netF: nn.Module, *, layers: Sequence[int], sampler: Sampler,
                  temperature: float, minibatch_negatives: bool = False, internal_negatives: bool = True,
                  queue: MomentumQueue | None = None, one_pass: bool = True,
                  weighting: Callable[[Tensor, Tensor], Tensor | None] | None = None,

@@ -1,4 +1,4 @@
-"""Losses on distances between images, kept by a translation (Benaim and Wolf 2017)."""
+"""Distances between images that a translation should keep (Benaim and Wolf 2017)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from models.losses.float32 import in_float32
 def pair_distances(left: Tensor, right: Tensor) -> Tensor:
     """Mean absolute difference of corresponding images: [B, C, H, W] twice -> [B].
 
-    The paper's L1 norm but for the factor 1 / (C * H * W), which normalising removes again.
+    The paper's L1 norm times 1 / (C * H * W), a factor that normalising removes.
     """
     return (left - right).abs().mean((1, 2, 3))
 
@@ -25,7 +25,7 @@ def half_distances(images: Tensor) -> Tensor:
 
 
 class RunningMoments:
-    """Mean and standard deviation of all numbers seen so far, on their device (Chan et al. 1979)."""
+    """Running mean and std of all numbers seen so far, on their device (Chan et al. 1979)."""
 
     def __init__(self, device: torch.device):
         self.count = 0
@@ -33,7 +33,7 @@ class RunningMoments:
         self.squares = torch.zeros((), dtype=torch.float64, device=device)   # sum of (x - mean)^2
 
     def add(self, values: Tensor) -> None:
-        """values: any shape, of any length."""
+        """Count more values, of any shape; there may be none."""
         values = values.detach().double().flatten()
         if not len(values):
             return
@@ -45,9 +45,9 @@ class RunningMoments:
         self.count = count
 
     def normalized(self, values: Tensor) -> Tensor:
-        """(values - mean) / standard deviation, in the values' type; a deviation of 0 counts as 1e-6."""
-        deviation = (self.squares / max(1, self.count)).sqrt().clamp_min(1e-6)
-        return (values - self.mean.to(values.dtype)) / deviation.to(values.dtype)
+        """(values - mean) / std, in the values' dtype; a std of 0 counts as 1e-6."""
+        std = (self.squares / max(1, self.count)).sqrt().clamp_min(1e-6)
+        return (values - self.mean.to(values.dtype)) / std.to(values.dtype)
 
     def state_dict(self) -> dict[str, int | Tensor]:
         return {"count": self.count, "mean": self.mean, "squares": self.squares}

@@ -1,4 +1,4 @@
-"""Losses in float32, whatever the networks compute in."""
+"""Losses in float32, whatever number format the networks compute in."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ P = ParamSpec("P")
 
 
 def in_float32(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """The same function on tensors of at least 32 bits, with nothing cast by autocast within."""
+    """The same function, with its tensors in at least 32 bits and autocast switched off within."""
     def widened(value):
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.to(torch.promote_types(value.dtype, torch.float32))

@@ -11,7 +11,7 @@ from models.losses.float32 import in_float32
 
 
 class Objective(NamedTuple):
-    """What D minimises on the scores of real and of generated images, and what G minimises."""
+    """The losses of one objective: D's on real and on generated images, and G's."""
 
     real: Callable[[Tensor], Tensor]
     fake: Callable[[Tensor], Tensor]
@@ -46,7 +46,7 @@ OBJECTIVES = {
 def score_gradient(discriminator: nn.Module, x: Tensor) -> Tensor:
     """The gradient, shaped like x, of the sum of D's scores; it can be differentiated again.
 
-    Compiled networks cannot be differentiated twice, so D runs as it is here.
+    Compiled networks cannot be differentiated twice, so D runs uncompiled here.
     """
     with torch.compiler.set_stance("force_eager"):
         gradient, = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)

@@ -1,11 +1,11 @@
-"""The networks by name. A constructor here takes the sizes it needs, by keyword, and knows no options."""
+"""The networks by name. A constructor takes the sizes it needs, by keyword, and knows no options."""
 
+import inspect
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 from torch import nn
 
-from models.networks.base import TappedGenerator
 from models.networks.patch_sampler import PatchSampler, PooledFeatures
 from models.networks.patchgan import PatchDiscriminator, PixelDiscriminator, TiledPatchDiscriminator
 from models.networks.resnet import ResnetGenerator
@@ -17,82 +17,52 @@ from models.networks.stylegan2 import (
 from models.networks.unet import UnetGenerator
 
 
-def _resnet(blocks: int) -> Callable[..., TappedGenerator]:
-    def build(*, in_channels, out_channels, width, norm, dropout, antialias, antialias_up, **_):
-        return ResnetGenerator(in_channels=in_channels, out_channels=out_channels, width=width, blocks=blocks,
-                               norm=norm, dropout=dropout, antialias=antialias, antialias_up=antialias_up)
-    return build
+class Choice:
+    """A network that a flag can name: a class, and the arguments of its constructor that the name decides.
+
+    Called with every size that the flags give, it hands on those that the constructor takes.
+    """
+
+    def __init__(self, network: Callable[..., nn.Module], **decided: Any):
+        self.network, self.decided = network, decided
+        self.takes = inspect.signature(network).parameters.keys() - decided.keys()
+
+    def __call__(self, **sizes: Any) -> nn.Module:
+        return self.network(**self.decided, **{name: sizes[name] for name in self.takes & sizes.keys()})
 
 
-def _unet(depth: int) -> Callable[..., TappedGenerator]:
-    def build(*, in_channels, out_channels, width, norm, dropout, **_):
-        return UnetGenerator(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth,
-                             norm=norm, dropout=dropout)
-    return build
+class GeneratorChoice(Choice):
+    """A generator that --netG can name. nce_layers: the --nce_layers that suit it."""
 
-
-def _stylegan2(**variant) -> Callable[..., TappedGenerator]:
-    def build(*, in_channels, out_channels, width, crop_size, num_downsampling, **_):
-        return StyleGAN2Generator(in_channels=in_channels, out_channels=out_channels, width=width,
-                                  crop_size=crop_size, num_downsampling=num_downsampling, **variant)
-    return build
+    def __init__(self, network: Callable[..., nn.Module], *, nce_layers: str, **decided: Any):
+        super().__init__(network, **decided)
+        self.nce_layers = nce_layers
 
 
 # in_channels, out_channels, width, norm, dropout, antialias, antialias_up, crop_size, num_downsampling -> G
-GENERATORS: dict[str, Callable[..., TappedGenerator]] = {
-    "resnet_9blocks": _resnet(9),
-    "resnet_6blocks": _resnet(6),
-    "resnet_4blocks": _resnet(4),
-    "unet_256": _unet(8),
-    "unet_128": _unet(7),
-    "stylegan2": _stylegan2(),
-    "smallstylegan2": _stylegan2(blocks=1, noise=False),
+GENERATORS: dict[str, GeneratorChoice] = {
+    "resnet_9blocks": GeneratorChoice(ResnetGenerator, blocks=9, nce_layers="0,4,8,12,16"),
+    "resnet_6blocks": GeneratorChoice(ResnetGenerator, blocks=6, nce_layers="0,4,8,12,16"),
+    "resnet_4blocks": GeneratorChoice(ResnetGenerator, blocks=4, nce_layers="0,4,8,12,15"),
+    "unet_256": GeneratorChoice(UnetGenerator, depth=8, nce_layers="0,1,2,3,4"),
+    "unet_128": GeneratorChoice(UnetGenerator, depth=7, nce_layers="0,1,2,3,4"),
+    "stylegan2": GeneratorChoice(StyleGAN2Generator, blocks=3, noise=True, nce_layers="0,2,4"),
+    "smallstylegan2": GeneratorChoice(StyleGAN2Generator, blocks=1, noise=False, nce_layers="0,2"),
 }
-
-# The --nce_layers that suit a generator, where they are not CUT's own 0,4,8,12,16.
-NCE_LAYERS: dict[str, str] = {
-    "resnet_4blocks": "0,4,8,12,15",
-    "unet_256": "0,1,2,3,4",
-    "unet_128": "0,1,2,3,4",
-    "stylegan2": "0,2,4",
-    "smallstylegan2": "0,2",
-}
-
-
-def _patch(*, in_channels, width, norm, antialias, **_):
-    return PatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias)
-
-
-def _n_layers(*, in_channels, width, norm, antialias, layers, **_):
-    return PatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias,
-                              layers=layers)
-
-
-def _pixel(*, in_channels, width, norm, **_):
-    return PixelDiscriminator(in_channels=in_channels, width=width, norm=norm)
-
-
-def _tiled(*, in_channels, width, norm, antialias, **_):
-    return TiledPatchDiscriminator(in_channels=in_channels, width=width, norm=norm, antialias=antialias)
-
-
-def _stylegan2_D(*, in_channels, width, crop_size, **_):
-    return StyleGAN2Discriminator(in_channels=in_channels, width=width, crop_size=crop_size)
-
-
-def _tiled_stylegan2(*, in_channels, width, crop_size, tile, **_):
-    return TileStyleGAN2Discriminator(in_channels=in_channels, width=width, crop_size=crop_size, tile=tile)
-
 
 # in_channels, width, norm, antialias, layers, crop_size, tile -> D
-DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
-    "basic": _patch, "n_layers": _n_layers, "pixel": _pixel, "patch": _tiled,
-    "stylegan2": _stylegan2_D, "tilestylegan2": _tiled_stylegan2,
+DISCRIMINATORS: dict[str, Choice] = {
+    "basic": Choice(PatchDiscriminator, layers=3),
+    "n_layers": Choice(PatchDiscriminator),
+    "pixel": Choice(PixelDiscriminator),
+    "patch": Choice(TiledPatchDiscriminator, layers=2, tile=16),
+    "stylegan2": Choice(StyleGAN2Discriminator),
+    "tilestylegan2": Choice(TileStyleGAN2Discriminator),
 }
 
 # channels of the tapped layers, width -> F
-PROJECTORS: dict[str, Callable[..., nn.Module]] = {
-    "mlp_sample": partial(PatchSampler, mlp=True),
-    "sample": partial(PatchSampler, mlp=False),
-    "reshape": lambda *, channels, width: PooledFeatures(),
+PROJECTORS: dict[str, Choice] = {
+    "mlp_sample": Choice(PatchSampler, mlp=True),
+    "sample": Choice(PatchSampler, mlp=False),
+    "reshape": Choice(PooledFeatures, side=4),
 }

@@ -1,4 +1,4 @@
-"""Padding and blurring as linear maps that know their transposes, so that backward needs no saved tensor."""
+"""Padding and blurring as linear maps with their transposes (adjoints): backward saves no tensor."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,17 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.dtype import own_dtype
-from models.networks.memory_format import order_of
+from models.networks.formats import order_of, own_dtype
 
 Map = Callable[[Tensor], Tensor]
 
 
 class LinearMap(torch.autograd.Function):
-    """`forward_map(x)`, whose derivative is `transpose`; differentiable any number of times.
+    """The linear map `forward_map`, with `transpose` as its backward; differentiable any number of times.
 
-    torch's own padding and convolution keep their input for backward, which neither map here looks at: in a
-    CUT at 256 pixels that is a tenth of all memory.
+    torch's own padding and convolution keep their input for backward, which a linear map does not need: that
+    is a tenth of CUT's memory at 256 pixels.
     """
 
     @staticmethod
@@ -34,7 +33,7 @@ class LinearMap(torch.autograd.Function):
 
 
 class ReflectPad(nn.Module):
-    """`width` more places a side, reflected without repeating the edge; sides must be longer than that."""
+    """Reflection padding by `width` pixels, which must be less than the sides. The edge is not repeated."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -51,7 +50,7 @@ def reflect_pad(x: Tensor, width: int) -> Tensor:
 
 
 def _fold(y: Tensor, width: int) -> Tensor:
-    """The transpose of reflect_pad: every padded place is added to the place it shows."""
+    """The transpose of reflect_pad: every padded pixel is added to the pixel that it copies."""
     x = y[:, :, width:-width, width:-width].clone()
     for i in range(1, width + 1):
         x[..., i] += y[:, :, width:-width, width - i]
@@ -71,9 +70,10 @@ def _fold_row(y: Tensor, width: int) -> Tensor:
 
 
 def blur_down(x: Tensor, kernel: Tensor) -> Tensor:
-    """Reflect-pad 1, [1,2,1] x [1,2,1] / 16, every second place: [B, C, H, W] -> half the size, rounded up.
+    """Downsample by 2: reflect-pad 1, blur by [1,2,1] x [1,2,1] / 16, keep every second pixel.
 
-    kernel: those weights, [C, 1, 3, 3]; the transpose has them built in.
+    x: [B, C, H, W]. kernel: those weights, [C, 1, 3, 3]; the transpose has them built in.
+    Returns [B, C, ceil(H / 2), ceil(W / 2)].
     """
     def down(x: Tensor) -> Tensor:
         with own_dtype(x):
@@ -85,10 +85,10 @@ def blur_down(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _spread(y: Tensor, dim: int, size: int) -> Tensor:
-    """The transpose of blur_down along one dimension, to `size` places there.
+    """The transpose of blur_down along one dimension, with `size` pixels there.
 
-    Place 2 i of x counted half in y_i; place 2 i + 1 a quarter in y_i and y_{i + 1}. Reflection counted
-    place 1 once more in y_0 and, where the size is odd, the last but one in the last y.
+    Pixel 2 i of x has weight 1/2 in y_i; pixel 2 i + 1 has weight 1/4 in y_i and in y_{i + 1}. Reflection
+    adds pixel 1 once more to y_0 and, where the size is odd, the last but one to the last y.
     """
     shape = list(y.shape)
     shape[dim] = size

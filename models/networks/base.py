@@ -1,51 +1,118 @@
-"""What every generator offers the NCE loss: its intermediate activations, by layer number."""
+"""Base classes of the networks: what every network tells about itself, and what a generator offers."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.networks.dtype import at_least_float32
+from models.networks.formats import at_least_float32
 
 SEGMENT = 4    # stages that --grad_checkpoint computes again in one go
 
 
-class TappedGenerator(nn.Module):
-    """An image-to-image network whose layers can be tapped.
+class NetworkError(ValueError):
+    """A flag's value that a network cannot be built for or used with. One line: flag, value, remedy."""
 
-    Layer i is the output of the i-th module of `stages()`; the numbers are those of `--nce_layers`.
-    `size_multiple`: both sides of the input must be multiples of it, pixels.
-    `checkpointing`: keep the activations behind every few stages alone, and compute the others again in
-    backward: about a third more time, less than half the memory.
+
+class Network(nn.Module):
+    """A network and the facts that its users need. A subclass, or its constructor, sets those that differ.
+
+    size_multiple: the sides of an input image are multiples of it, in pixels.
+    smallest_side: the shortest side of an input image, in pixels.
+    input_size: the one side, in pixels, of the square images that the network takes; None: it takes others.
+    own_init: the constructor draws the initial weights, and --init_type does not replace them.
     """
 
     size_multiple: int = 1
-    checkpointing: bool = False
+    smallest_side: int = 1
+    input_size: int | None = None
+    own_init: bool = False
 
-    def stages(self) -> Sequence[nn.Module]:
-        """The modules that the input passes through, in order."""
-        raise NotImplementedError
 
+class Generator(Network, ABC):
+    """An image-to-image network whose intermediate activations can be tapped, as the NCE loss needs.
+
+    Layers are numbered from 0 as in --nce_layers.
+    reach: no output pixel depends on an input pixel further away than this, in pixels; None: not known, or
+    without bound, as where a norm is computed over the image.
+    """
+
+    reach: int | None = None
+
+    @abstractmethod
     def layer_count(self) -> int:
         """How many layers can be tapped."""
-        return len(self.stages())
+
+    @abstractmethod
+    def forward_with_features(self, x: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """The output, and the activations [B, C_l, H_l, W_l] of `layers`, ascending, from one pass."""
+
+    @abstractmethod
+    def encode(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """The activations of `layers` alone, ascending. What follows the last of them is not computed."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C_in, H, W] in [-1, 1]. Returns [B, C_out, H, W]."""
         return self.forward_with_features(x, ())[0]
 
+    def use_checkpointing(self) -> None:
+        """Trade time for memory in training (--grad_checkpoint). Raises NetworkError where it cannot."""
+        raise NetworkError(f"--grad_checkpoint does not work with this --netG ({type(self).__name__}); leave "
+                           "it out, or choose a resnet")
+
+    def resolve_layers(self, layers: Sequence[int]) -> tuple[int, ...]:
+        """The layer numbers, sorted. Raises NetworkError for one that does not exist or is named twice."""
+        layers = tuple(sorted(layers))
+        count = self.layer_count()
+        wrong = [n for n in layers if not 0 <= n < count]
+        if wrong:
+            raise NetworkError(f"--nce_layers names layer {wrong[0]}; this --netG has layers 0 to "
+                               f"{count - 1}")
+        if len(set(layers)) < len(layers):
+            raise NetworkError(f"--nce_layers {','.join(map(str, layers))} names a layer twice")
+        return layers
+
+    @torch.no_grad()
+    def feature_channels(self, layers: Sequence[int], in_channels: int) -> list[int]:
+        """Channels C_l of the activations of `layers`, found by encoding a small black image."""
+        side = -(-max(32, self.smallest_side) // self.size_multiple) * self.size_multiple
+        training = self.training
+        self.eval()     # batch norm must not count this image
+        features = self.encode(next(self.parameters()).new_zeros(1, in_channels, side, side), layers)
+        self.train(training)
+        return [f.shape[1] for f in features]
+
+
+class SequentialGenerator(Generator):
+    """A generator that is a sequence of modules; layer i is the output of the i-th.
+
+    checkpointing: keep the activations after every few modules alone, and compute the others again in
+    backward: about a third more time, less than half the memory.
+    """
+
+    checkpointing: bool = False
+
+    @abstractmethod
+    def stages(self) -> Sequence[nn.Module]:
+        """The modules that the input passes through, in order."""
+
+    def layer_count(self) -> int:
+        return len(self.stages())
+
+    def use_checkpointing(self) -> None:
+        self.checkpointing = True
+
     def forward_with_features(self, x: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
-        """The output, and the activations [B, C_l, H_l, W_l] of `layers`, ascending, from one pass."""
         x, features = self._run(x, layers, len(self.stages()))
         return at_least_float32(x), features
 
     def encode(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """The activations of `layers` alone, ascending; what lies behind the last is not computed."""
         return self._run(x, layers, max(layers) + 1)[1]
 
     def _run(self, x: Tensor, layers: Sequence[int], count: int) -> tuple[Tensor, list[Tensor]]:
-        """What the first `count` stages make of x, and the activations of `layers` among them."""
+        """The output of the first `count` stages, and the activations of `layers` among them."""
         stages = self.stages()
         ends = {number + 1 for number in layers} | {count}
         again = self.checkpointing and torch.is_grad_enabled()
@@ -59,34 +126,13 @@ class TappedGenerator(nn.Module):
             start = end
         return x, features
 
-    def use_checkpointing(self) -> None:
-        """Trade time for memory in training. Raises ValueError for a network that cannot."""
-        self.checkpointing = True
 
-    def resolve_layers(self, layers: Sequence[int]) -> tuple[int, ...]:
-        """Layer numbers, sorted. Raises ValueError for one that is doubled or that no layer carries."""
-        layers = tuple(sorted(layers))
-        count = self.layer_count()
-        wrong = [n for n in layers if not 0 <= n < count]
-        if wrong:
-            raise ValueError(f"--nce_layers names layer {wrong[0]}; this --netG has layers 0 to {count - 1}")
-        if len(set(layers)) < len(layers):
-            raise ValueError(f"--nce_layers {','.join(map(str, layers))} names a layer twice")
-        return layers
-
-    @torch.no_grad()
-    def feature_channels(self, layers: Sequence[int], in_channels: int) -> list[int]:
-        """Channels C_l of the activations of `layers`, read off those of a small black image."""
-        side = -(-32 // self.size_multiple) * self.size_multiple
-        training = self.training
-        self.eval()     # batch norm must not count this image
-        features = self.encode(next(self.parameters()).new_zeros(1, in_channels, side, side), layers)
-        self.train(training)
-        return [f.shape[1] for f in features]
+class Discriminator(Network):
+    """Scores of images: [B, C, H, W] in [-1, 1] -> raw scores without a sigmoid, of any shape."""
 
 
 def through(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """x behind the stages, one after the other."""
+    """The output of the stages, applied to x one after the other."""
     for stage in stages:
         x = stage(x)
     return x

@@ -1,6 +1,8 @@
-"""Initial weights by name."""
+"""Initial weights by name (--init_type)."""
 
 from torch import nn
+
+from models.networks.base import Network, NetworkError
 
 INITS = {
     "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
@@ -13,13 +15,12 @@ INITS = {
 def init_weights(net: nn.Module, init_type: str, gain: float) -> nn.Module:
     """Fill convolutions and linear layers by `init_type`, biases with 0, BatchNorm weights with N(1, gain).
 
-    kaiming has no use for the gain. A network whose attribute `own_init` is true (StyleGAN2) keeps the
-    weights it was built with.
-    Raises ValueError for a name not in INITS.
+    kaiming does not use the gain. A Network with `own_init` keeps the weights that its constructor drew.
+    Raises NetworkError for a name not in INITS.
     """
     if init_type not in INITS:
-        raise ValueError(f"--init_type is {init_type!r}; choose one of {', '.join(INITS)}")
-    if getattr(net, "own_init", False):
+        raise NetworkError(f"--init_type is {init_type!r}; choose one of {', '.join(INITS)}")
+    if isinstance(net, Network) and net.own_init:
         return net
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):

@@ -1,14 +1,13 @@
-"""The F of the paper: embeds patches of feature maps on the unit sphere, one small MLP a layer."""
+"""The paper's F: embeds patches of feature maps on the unit sphere, with one small MLP a layer."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from models.networks.dtype import at_least_float32
-from models.networks.memory_format import order_of
+from models.networks.formats import at_least_float32, order_of
 
-# Guards the division by the length of an all-zero feature (paper's implementation).
+# Added to the length that a feature is divided by, as in the paper's implementation.
 EPSILON = 1e-7
 
 
@@ -34,9 +33,10 @@ def sample_locations(features: Sequence[Tensor], num_patches: int, *, shared: bo
 
 
 class Gather(torch.autograd.Function):
-    """[B, C, H, W], places [B, S] -> [B, S, C]; places are distinct in each image: backward writes them.
+    """[B, C, H, W], places [B, S] -> [B, S, C]. The places of an image are distinct.
 
-    torch's own adds them up, for which it turns all of a bfloat16 gradient into float32 and back on the CPU.
+    So backward can write the gradients. torch's own gather adds them up, which on the CPU turns all of a
+    bfloat16 gradient into float32 and back.
     """
 
     @staticmethod
@@ -97,7 +97,7 @@ class PatchSampler(nn.Module):
 
 
 class PooledFeatures(nn.Module):
-    """Each layer averaged over a grid of `side` x `side` cells: every cell is a patch, nothing is learnt."""
+    """Each layer averaged over a grid of `side` x `side` cells. Every cell is a patch; nothing is learnt."""
 
     def __init__(self, *, side: int = 4):
         super().__init__()

@@ -1,9 +1,9 @@
-"""Blurring, halving and doubling of feature maps: the one place for it, shared by all networks.
+"""Blurring, downsampling and upsampling of feature maps, shared by all networks.
 
-A blur is a depthwise convolution with a small binomial kernel. On CPU, torch's grouped convolution is the
-fastest form of it (measured against separable passes, shifted sums and pooling), most of all for tensors in
-channels-last order; reshaping every channel into an image of its own takes tens of times longer. Everything
-here can be differentiated twice, which R1 needs.
+A blur is a depthwise convolution with a small binomial kernel. On the CPU, torch's grouped convolution is its
+fastest form (measured against separable passes, shifted sums and pooling), above all in channels-last order;
+reshaping every channel into an image of its own takes tens of times longer. Everything here can be
+differentiated twice, which R1 needs.
 """
 
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks.adjoint import blur_down
-from models.networks.dtype import own_dtype
+from models.networks.formats import own_dtype
 
 
 def binomial_kernel(taps: int) -> Tensor:
@@ -30,7 +30,7 @@ def depthwise(x: Tensor, kernel: Tensor, stride: int = 1, padding: int = 0) -> T
 
 
 class BlurDownsample(nn.Module):
-    """Half the size, rounded up: reflect-pad 1, [1,2,1] x [1,2,1] / 16, every second place (Zhang 2019).
+    """Downsampling by 2: reflect-pad 1, blur by [1,2,1] x [1,2,1] / 16, every second pixel (Zhang 2019).
 
     Both sides of the input must be at least 2.
     """
@@ -45,10 +45,10 @@ class BlurDownsample(nn.Module):
 
 
 class BlurUpsample(nn.Module):
-    """Exactly twice the size: zeros between the places, then [1,3,3,1] x [1,3,3,1] / 16, edges replicated.
+    """Upsampling by 2: zeros between the pixels, then a blur by [1,3,3,1] x [1,3,3,1] / 16, edges replicated.
 
-    That is bilinear interpolation, and computed as such. `filt` stands in the published checkpoints and is
-    kept for their sake.
+    That is bilinear interpolation, and computed as such. `filt` is not used, but stands in the published
+    checkpoints.
     """
 
     def __init__(self, channels: int):
@@ -64,8 +64,8 @@ class BlurUpsample(nn.Module):
 class Blur(nn.Module):
     """StyleGAN2's low-pass filter: [1,3,3,1] x [1,3,3,1] / 64 times `gain`, `padding` zeros a side.
 
-    `stride` 2 leaves out every second place of the result without computing it. Size: H + 2 padding - 3, then
-    halved rounding up. Karras et al. 2020.
+    `stride` 2 leaves out every second pixel of the result without computing it. Size: H + 2 padding - 3, over
+    `stride`, rounded up. Karras et al. 2020.
     """
 
     def __init__(self, padding: int, stride: int = 1, gain: float = 1.0):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from models.networks.adjoint import ReflectPad
-from models.networks.base import TappedGenerator
-from models.networks.dtype import Tanh
+from models.networks.base import SequentialGenerator
+from models.networks.formats import Tanh
 from models.networks.norm import bias_with, norm_layer
 from models.networks.resample import BlurDownsample, BlurUpsample
 
@@ -20,7 +20,7 @@ class ResidualBlock(nn.Module):
         def normed_conv() -> list[nn.Module]:
             return [nn.Conv2d(channels, channels, 3, bias=bias_with(norm)), norm_layer(norm, channels)]
 
-        # ReLU and padding commute; behind the padding, ReLU and convolution keep one tensor for backward.
+        # ReLU and padding commute. After the padding, ReLU and convolution keep the same tensor for backward.
         between = [nn.ReLU(), nn.Dropout(0.5), ReflectPad(1)] if dropout else [ReflectPad(1), nn.ReLU()]
         self.conv_block = nn.Sequential(ReflectPad(1), *normed_conv(), *between, *normed_conv())
 
@@ -28,15 +28,15 @@ class ResidualBlock(nn.Module):
         return x + self.conv_block(x)
 
 
-class ResnetGenerator(TappedGenerator):
-    """conv7, two halvings, residual blocks at a quarter of the size, two doublings, conv7, tanh.
+class ResnetGenerator(SequentialGenerator):
+    """conv7, two downsamplings by 2, `blocks` residual blocks, two upsamplings by 2, conv7, tanh.
 
     Layers are numbered by their place in `model`, as in the published checkpoints. ReLUs are not in place,
     so that every layer can be tapped.
     """
 
     size_multiple = 4
-    smallest = 8    # pixels a side: a quarter of it is padded by reflection
+    smallest_side = 8    # a quarter of it is padded by reflection
 
     def __init__(self, *, in_channels: int, out_channels: int, width: int, blocks: int,
                  norm: str = "instance", dropout: bool = False, antialias: bool = True,

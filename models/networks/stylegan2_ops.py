@@ -57,15 +57,15 @@ class EqualLinear(nn.Module):
 
 
 class ConvLayer(nn.Sequential):
-    """[blur,] convolution [, activation]: [B, C, H, W] -> [B, C', H, W], or H/2 x W/2 where it halves.
+    """[blur,] convolution [, activation]: [B, C, H, W] -> [B, C', H, W], downsampling to H/2 x W/2.
 
-    Halving takes even sides. A halving 1x1 convolution looks at every second place only, so its blur
+    Downsampling takes even sides. A downsampling 1x1 convolution uses every second pixel only, so its blur
     computes no others.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, halve: bool = False,
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, downsample: bool = False,
                  activate: bool = True):
-        if not halve:
+        if not downsample:
             layers = [EqualConv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)]
         elif kernel_size == 1:
             layers = [Blur(padding=1, stride=2), EqualConv2d(in_channels, out_channels, 1)]
@@ -77,20 +77,20 @@ class ConvLayer(nn.Sequential):
 class ResidualBlock(nn.Module):
     """(conv3(conv3(x)) + skip(x)) / sqrt(2); the skip is a bare 1x1 convolution where the shape changes."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, halve: bool = False):
+    def __init__(self, in_channels: int, out_channels: int, *, downsample: bool = False):
         super().__init__()
         self.conv1 = ConvLayer(in_channels, in_channels, 3)
-        self.conv2 = ConvLayer(in_channels, out_channels, 3, halve=halve)
-        changes = halve or in_channels != out_channels
-        self.skip = (ConvLayer(in_channels, out_channels, 1, halve=halve, activate=False) if changes
-                     else nn.Identity())
+        self.conv2 = ConvLayer(in_channels, out_channels, 3, downsample=downsample)
+        changes = downsample or in_channels != out_channels
+        self.skip = (ConvLayer(in_channels, out_channels, 1, downsample=downsample, activate=False)
+                     if changes else nn.Identity())
 
     def forward(self, x: Tensor) -> Tensor:
         return (self.conv2(self.conv1(x)) + self.skip(x)) / math.sqrt(2)
 
 
 class UpsamplingConv(nn.Module):
-    """Doubles the size: transposed conv3 with demodulated weights (each filter of unit length), then a blur.
+    """Upsampling by 2: transposed conv3 with demodulated weights (each filter of unit length), then a blur.
 
     StyleGAN2's modulated convolution where every style is 1: one weight serves the whole minibatch.
     """
@@ -109,7 +109,7 @@ class UpsamplingConv(nn.Module):
 
 
 class NoiseInjection(nn.Module):
-    """x + weight * N(0, 1), one draw a place from the generator of x's device; x itself if not `enabled`."""
+    """x + weight * N(0, 1), drawn once a pixel on x's device; x itself if not `enabled`."""
 
     def __init__(self, enabled: bool = True):
         super().__init__()
@@ -123,7 +123,7 @@ class NoiseInjection(nn.Module):
 
 
 class UpsamplingLayer(nn.Module):
-    """Doubling convolution, noise, activation: [B, C, H, W] -> [B, C', 2H, 2W]."""
+    """Upsampling convolution, noise, activation: [B, C, H, W] -> [B, C', 2H, 2W]."""
 
     def __init__(self, in_channels: int, out_channels: int, *, noise: bool = True):
         super().__init__()

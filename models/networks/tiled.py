@@ -1,22 +1,23 @@
-"""Large images through a convolutional network, a part at a time."""
+"""Large images through a convolutional generator, one tile after the other."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.networks.base import Generator, Network
 
 
-class Tiled(nn.Module):
-    """net(x), computed in tiles with a margin, so that memory does not grow with the image.
+class Tiled(Network):
+    """net(x), computed in overlapping tiles, so that memory does not grow with the image.
 
-    The same numbers as in one pass, for a network that keeps the size and of whose output no pixel depends on
-    input more than `net.reach` pixels away (none that normalises over the image). Random noise in the
-    network is drawn tile by tile. `core`: pixels a side of a tile without its margin, rounded up to the
-    network's `size_multiple`. Not for training: gradients would need all tiles at once.
+    net: keeps the image's size and has a finite `reach`; the result is then that of one pass. Random noise in
+    the network is drawn tile by tile. core: side of a tile without its margin, in pixels, rounded up to a
+    multiple of the network's `size_multiple`. Not for training: gradients would need all tiles at once.
     """
 
-    def __init__(self, net: nn.Module, core: int = 512):
+    def __init__(self, net: Generator, core: int = 512):
         super().__init__()
         self.net = net
-        self.size_multiple = net.size_multiple
+        self.size_multiple, self.smallest_side = net.size_multiple, net.smallest_side
         self.core = -(-core // self.size_multiple) * self.size_multiple
         self.margin = -(-net.reach // self.size_multiple) * self.size_multiple
 
@@ -29,6 +30,6 @@ class Tiled(nn.Module):
 
     def _tile(self, x: Tensor, top: int, left: int) -> Tensor:
         above, before = max(top - self.margin, 0), max(left - self.margin, 0)
-        below, behind = top + self.core + self.margin, left + self.core + self.margin
-        y = self.net(x[:, :, above:below, before:behind])
+        below, after = top + self.core + self.margin, left + self.core + self.margin
+        y = self.net(x[:, :, above:below, before:after])
         return y[:, :, top - above:, left - before:][:, :, :self.core, :self.core]

@@ -1,17 +1,17 @@
-"""The U-Net generator of Isola et al. 2017 (pix2pix), with its features at hand for the NCE loss."""
+"""The U-Net generator of Isola et al. 2017 (pix2pix)."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from models.networks.base import TappedGenerator
-from models.networks.dtype import Tanh, at_least_float32
+from models.networks.base import Generator, NetworkError
+from models.networks.formats import Tanh, at_least_float32
 from models.networks.norm import bias_with, norm_layer
 
 
 class UnetLevel(nn.Module):
-    """One level: halve, run the levels below, double; the input is passed on beside the result.
+    """One level: downsample, run the levels below, upsample, and join the input to the result.
 
     [B, C, H, W] -> [B, 2C, H, W], at the outermost level [B, C_out, H, W]. The modules stand in `model` in
     the order down, inner level, up, which gives the checkpoint keys of pix2pix.
@@ -24,12 +24,12 @@ class UnetLevel(nn.Module):
         self.downs, self.has_inner, self.outermost = len(down), inner is not None, outermost
 
     def encode(self, x: Tensor, depth: int) -> list[Tensor]:
-        """What the downward convolutions of this level and the `depth - 1` below it make of x."""
+        """The outputs of the downsampling convolutions of this level and the `depth - 1` below it."""
         x = self.model[:self.downs](x)
         return [x] + (self.model[self.downs].encode(x, depth - 1) if depth > 1 else [])
 
     def forward(self, x: Tensor, features: list[Tensor]) -> Tensor:
-        """Appends this level's downward features to `features`, outermost first."""
+        """Appends the outputs of the downsampling convolutions to `features`, outermost first."""
         y = self.model[:self.downs](x)
         features.append(y)
         if self.has_inner:
@@ -38,8 +38,11 @@ class UnetLevel(nn.Module):
         return y if self.outermost else torch.cat([x, y], dim=1)
 
 
-class UnetGenerator(TappedGenerator):
-    """`depth` halvings, skip connections, tanh. Layer 0 is the image, layer i the i-th halving's output."""
+class UnetGenerator(Generator):
+    """`depth` downsamplings by 2, skip connections, tanh.
+
+    Layer 0 is the image, layer i the output of the i-th downsampling.
+    """
 
     def __init__(self, *, in_channels: int, out_channels: int, width: int, depth: int, norm: str = "instance",
                  dropout: bool = False):
@@ -69,8 +72,9 @@ class UnetGenerator(TappedGenerator):
         return self.depth + 1
 
     def use_checkpointing(self) -> None:
-        raise ValueError("--grad_checkpoint does not work with the U-Nets of --netG, whose skip connections "
-                         "keep the activations anyway; choose a resnet, or a smaller --batch_size")
+        raise NetworkError("--grad_checkpoint does not work with the U-Nets of --netG: their skip "
+                           "connections keep the activations anyway; choose a resnet, or a smaller "
+                           "--batch_size")
 
     def forward_with_features(self, x: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         features = [x]

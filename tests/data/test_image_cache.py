@@ -11,12 +11,11 @@ from PIL import Image
 
 from data import create_loader
 from data.image_cache import HEADER, ImageCache, remove_orphans
-from data.image_folder import load_image
 
 
 @pytest.fixture
 def images(tmp_path):
-    """Ten noisy JPEGs a side."""
+    """Ten noisy JPEGs a domain."""
     random = np.random.default_rng(0)
     for folder in ("trainA", "trainB"):
         (tmp_path / folder).mkdir()
@@ -55,12 +54,20 @@ def test_a_kept_image_is_not_decoded_again(options, images, tmp_path, monkeypatc
 
 def test_a_changed_file_is_another_image(tmp_path):
     path = tmp_path / "a.png"
-    Image.new("RGB", (4, 4), (1, 2, 3)).save(path)
+    path.touch()
     cache = ImageCache(tmp_path / "kept", 1e6)
-    assert cache.get(str(path), (), lambda: load_image(str(path), 3)).getpixel((0, 0)) == (1, 2, 3)
-    Image.new("RGB", (4, 4), (9, 9, 9)).save(path)
+    cache.put(str(path), (), Image.new("RGB", (4, 4), (1, 2, 3)))
+    assert cache.get(str(path), ()).getpixel((3, 3)) == (1, 2, 3)
+    assert cache.get(str(path), ("other words",)) is None
     os.utime(path, (1, 1))
-    assert cache.get(str(path), (), lambda: load_image(str(path), 3)).getpixel((0, 0)) == (9, 9, 9)
+    assert cache.get(str(path), ()) is None
+
+
+def test_a_missing_file_is_a_bad_image_with_a_cache_too(options, images, tmp_path, capfd):
+    loader = create_loader(options(cache="ram"))
+    (tmp_path / "trainA" / "3.jpg").unlink()
+    assert len(list(loader)) == 10
+    assert loader.bad == [f"{tmp_path / 'trainA' / '3.jpg'}: not a file, or a link to nothing"]
 
 
 @pytest.mark.parametrize("room,expected", [(0, 0), (1, 1), (2.5, 2)])
@@ -72,14 +79,15 @@ def test_the_limit_holds_and_counts_what_lies_there(tmp_path, room, expected):
             path = tmp_path / f"{i}.png"
             Image.new("L", (4, 4), i).save(path)
             os.utime(path, (1, 1))
-            image = cache.get(str(path), (attempt,), lambda path=path: load_image(str(path), 1))
-            assert image.getpixel((3, 3)) == i
+            cache.put(str(path), (attempt,), Image.new("L", (4, 4), i))
+            kept = cache.get(str(path), (attempt,))
+            assert kept is None or kept.getpixel((3, 3)) == i
         assert len(list((tmp_path / "kept").iterdir())) == expected
 
 
 def test_memory_is_given_back(options, images, tmp_path):
     code = ("import sys; from argparse import Namespace; from data.image_cache import create_cache; "
-            "print(create_cache(Namespace(cache='ram', cache_limit=1.0)).folder)")
+            "print(create_cache(Namespace(isTrain=True, cache='ram', cache_limit=1.0)).folder)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not os.path.exists(done.stdout.strip())
 

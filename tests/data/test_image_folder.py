@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.image_folder import BadImage, Domain, find_images, load_image, tolerated_bad
-from util.errors import RunError
+from data.image_folder import BadImage, find_images, load_image, tolerated_bad
 
 
 def names(folder: Path, **limit) -> list[str]:
@@ -114,27 +113,6 @@ def test_bad_images_are_named_in_one_line(tmp_path):
         assert len(message) > len(str(path)) + 8 and message.count(str(tmp_path)) == 1, message
     with pytest.raises(BadImage, match="decompression bomb"):
         load_image(str(tmp_path / "bomb.png"), 3)
-
-
-def test_the_next_readable_image_stands_in(tmp_path, paint):
-    paths = [str(path) for path in paint("A", 5)]
-    Path(paths[4]).write_bytes(b"")
-    Path(paths[0]).write_bytes(b"")
-    bad: list[str] = []
-    image, path = Domain(paths, 3).read_or_next(4, bad)
-    assert path == paths[1] and image.getpixel((0, 0)) == (1, 0, 0)
-    assert [line.split(":")[0] for line in bad] == [paths[4], paths[0]]
-
-
-def test_a_long_row_of_bad_images_ends_the_search(tmp_path, paint):
-    paths = [str(path) for path in paint("A", 10)]
-    for path in paths[:4]:
-        Path(path).write_bytes(b"")
-    assert Domain(paths, 3).read_or_next(1, [])[1] == paths[4]
-    with pytest.raises(RunError, match="4 images in a row"):
-        Domain(paths, 3).read_or_next(0, [])
-    with pytest.raises(RunError, match="1 images in a row"):
-        Domain(paths[:1], 3).read_or_next(0, [])
 
 
 @pytest.mark.parametrize(("images", "tolerated"), [(1, 3), (399, 3), (400, 4), (1000, 10)])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from data import create_loader
+from data.loader import DeviceCopier
 from util.errors import RunError, UsageError
 
 
@@ -150,3 +151,24 @@ def test_translation_without_one_good_image_fails(options, paint, capfd):
         path.write_bytes(b"")
     with pytest.raises(RunError, match="none of the 2 images"):
         list(create_loader(options(isTrain=False, phase="test")))
+
+
+# ---- the copy to the device
+
+def batch_of(value: float) -> dict:
+    return {"A": torch.full((2, 3, 8, 8), value), "A_paths": [str(value)]}
+
+
+def test_a_cpu_gets_the_very_same():
+    given = batch_of(1)
+    assert DeviceCopier(torch.device("cpu"))(given) is given
+
+
+@pytest.mark.cuda
+def test_a_gpu_gets_equal_ones():
+    copy = DeviceCopier(torch.device("cuda"))
+    for i in range(5):
+        pinned = {**batch_of(i), "A": batch_of(i)["A"].pin_memory()}
+        got = copy(pinned)
+        assert got["A"].is_cuda and torch.equal(got["A"].cpu(), pinned["A"])
+        assert got["A_paths"] == pinned["A_paths"]

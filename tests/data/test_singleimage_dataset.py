@@ -19,10 +19,10 @@ SIZE = (240, 200)  # of the images, width and height
 def settings(options, tmp_path):
     """Options of a training on two images whose red is the column and whose green is the row."""
     columns, rows = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
-    for side, blue in (("A", 0), ("B", 255)):
-        (tmp_path / f"train{side}").mkdir()
+    for domain, blue in (("A", 0), ("B", 255)):
+        (tmp_path / f"train{domain}").mkdir()
         pixels = np.stack([columns, rows, np.full_like(rows, blue)], axis=-1).astype(np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"train{side}" / "ramp.png")
+        Image.fromarray(pixels).save(tmp_path / f"train{domain}" / "ramp.png")
 
     def build(mix_zooms=False, crops_per_epoch=1000, **changes) -> Namespace:
         values = dict(dataset_mode="singleimage", preprocess="zoom_and_patch", crop_size=16, batch_size=12,
@@ -47,17 +47,17 @@ def batches(opt, epoch=1, count=3) -> list[dict]:
     return [batch for batch, _ in zip(loader, range(count), strict=False)]
 
 
-def test_a_minibatch_has_one_zoom_a_side_and_no_overlap(settings):
+def test_a_minibatch_has_one_zoom_a_domain_and_no_overlap(settings):
     for batch in batches(settings()):
-        for side in "AB":
-            ends = places(batch[side])
+        for domain in "AB":
+            ends = places(batch[domain])
             spans = ends[:, 1] - ends[:, 0]  # [B, 2]: of 16 pixels, in pixels of the unzoomed image
             assert (spans.amax(0) - spans.amin(0)).max() <= 2.01  # two roundings
             apart = (ends[:, None, 0] - ends[None, :, 0]).abs() >= spans.amin(0)  # [B, B, 2]
             assert (apart.any(-1) | torch.eye(12, dtype=torch.bool)).all()
 
 
-def test_sides_and_minibatches_have_zooms_of_their_own(settings):
+def test_domains_and_minibatches_have_zooms_of_their_own(settings):
     spans = {tuple((ends[0, 1] - ends[0, 0]).tolist())
              for batch in batches(settings()) for ends in (places(batch["A"]), places(batch["B"]))}
     assert len(spans) == 6
@@ -107,13 +107,14 @@ def test_no_cell_twice_until_all_are_used():
     assert len({tuple(c) for c in corners.tolist()}) > 6  # grids of other offsets
 
 
-def test_a_image_no_larger_than_the_crop_is_never_zoomed():
+def test_an_image_no_larger_than_the_crop_is_never_zoomed():
     assert draw_crops((16, 100), 16, 1, 3.0, np.random.default_rng(0)).zoomed[0] == 16
 
 
 def test_an_epoch_is_a_function_of_the_seed_alone(settings):
     first, again = batches(settings(num_threads=0)), batches(settings(num_threads=2))
-    assert all(torch.equal(a[side], b[side]) for a, b in zip(first, again, strict=True) for side in "AB")
+    assert all(torch.equal(a[domain], b[domain])
+               for a, b in zip(first, again, strict=True) for domain in "AB")
     for other in (batches(settings(seed=1)), batches(settings(), epoch=2)):
         assert not torch.equal(first[0]["A"], other[0]["A"])
 
@@ -176,7 +177,7 @@ def test_a_broken_image_is_refused(settings, tmp_path):
     assert "ramp.png" in refusal(settings())
 
 
-def test_a_image_smaller_than_the_crop_is_refused(settings, tmp_path):
+def test_an_image_smaller_than_the_crop_is_refused(settings, tmp_path):
     message = refusal(settings(crop_size=204))
     assert "240x200" in message and "--crop_size 204" in message and "ramp.png" in message
 

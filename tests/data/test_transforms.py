@@ -70,15 +70,14 @@ def test_crop_enlarges_a_small_image_and_never_pads():
 
 def test_patch_cells_tile_the_image_from_the_drawn_offset():
     # 7 x 5 holds 3 x 2 cells of 2 x 2 and one spare pixel each way
-    cells = [values(patch(numbered(7, 5), 2, Fixed(1, 0), cell=cell)) for cell in range(6)]
+    cells = [values(patch(numbered(7, 5), 2, Fixed(1, 0, cell))) for cell in range(6)]
     assert cells[0] == [[1, 2], [11, 12]]
     assert cells[2] == [[5, 6], [15, 16]]
     assert cells[3] == [[21, 22], [31, 32]]
     assert len({str(cell) for cell in cells}) == 6
-    assert values(patch(numbered(7, 5), 2, Fixed(1, 0), cell=8)) == cells[2]  # counted modulo 6
 
 
-def test_patch_draws_its_cell_when_none_is_given():
+def test_patch_draws_its_offset_and_its_cell():
     random = Fixed(0, 1, 4)
     assert values(patch(numbered(7, 5), 2, random)) == [[32, 33], [42, 43]]
     assert random.drawn == [2, 2, 6]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.networks import NCE_LAYERS
+from models.networks import GENERATORS
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util.errors import UsageError
@@ -118,8 +118,8 @@ def test_what_is_typed_wins_over_presets_in_any_order():
 
 def test_layers_follow_the_generator():
     """Where the published numbers name no layer of it, a generator brings its own; what is typed wins."""
-    for name, layers in NCE_LAYERS.items():
-        assert parse("train", "--netG", name).nce_layers == layers
+    for name, choice in GENERATORS.items():
+        assert parse("train", "--netG", name).nce_layers == choice.nce_layers
         assert parse("train", "--netG", name, "--nce_layers", "0").nce_layers == "0"
     assert parse("train", "--netG", "resnet_6blocks").nce_layers == "0,4,8,12,16"
-    assert {NCE_LAYERS["stylegan2"], NCE_LAYERS["smallstylegan2"]} == {"0,2,4", "0,2"}
+    assert [GENERATORS[name].nce_layers for name in ("stylegan2", "smallstylegan2")] == ["0,2,4", "0,2"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.adversarial import build_generator
 from models.base_model import translate
-from models.networks import GENERATORS, NCE_LAYERS
+from models.networks import GENERATORS
 from models.networks.norm import NORMS
 from options.train_options import TrainOptions
 from tests.formula import fill_, picture, summary
@@ -134,7 +134,7 @@ def test_encoding_stops_at_the_last_layer(name):
     x = picture(1, 3, small_side(net), small_side(net)).float()
     net.encode(x, (0,))     # the image, perhaps padded: no weights are needed
     assert len(ran) == 0
-    net.encode(x, net.resolve_layers([int(n) for n in NCE_LAYERS.get(name, "0,4,8,12,16").split(",")]))
+    net.encode(x, net.resolve_layers([int(n) for n in GENERATORS[name].nce_layers.split(",")]))
     used = len(ran)
     net(x)
     assert 0 < used < len(ran) - used

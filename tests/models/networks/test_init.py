@@ -15,7 +15,7 @@ def some_net() -> nn.Sequential:
                          nn.Flatten(), nn.Linear(50, 400))
 
 
-# Standard deviations by fan_in and fan_out: a sample's own lies within 2 % at 20,000 weights.
+# Std by fan_in and fan_out: that of a sample lies within 2 % at 20,000 weights.
 FORMULAS = {
     "normal": lambda fan_in, fan_out, gain: gain,
     "xavier": lambda fan_in, fan_out, gain: gain * math.sqrt(2 / (fan_in + fan_out)),   # Glorot, Bengio 2010

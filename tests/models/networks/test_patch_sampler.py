@@ -78,7 +78,7 @@ def test_every_place_is_as_likely():
     torch.manual_seed(0)
     drawn = sum(torch.bincount(sample_locations([torch.zeros(50, 1, 4, 4)], 4, shared=False)[0].flatten(),
                                minlength=16) for _ in range(20))
-    # 1,000 images, each place in a quarter of them: 250, standard deviation sqrt(1000 / 4 * 3 / 4) = 13.7
+    # 1,000 images, each place in a quarter of them: 250, std sqrt(1000 / 4 * 3 / 4) = 13.7
     assert (drawn - 250).abs().max() < 5 * 13.7
 
 

@@ -67,11 +67,11 @@ def test_default_counts_of_the_specification():
     assert LAYOUTS["stylegan2"]["parameters"] == {"G": 3068404, "F": 280832, "D": 5885473}
 
 
-@pytest.mark.parametrize("halvings", [0, 1, 2])
+@pytest.mark.parametrize("downsamplings", [0, 1, 2])
 @pytest.mark.parametrize("height,width", [(16, 16), (12, 20), (4, 8)])
-def test_generator_keeps_every_size_of_its_multiple(halvings, height, width):
-    net = generator(num_downsampling=halvings, blocks=1)
-    assert net.size_multiple == 2**halvings
+def test_generator_keeps_every_size_of_its_multiple(downsamplings, height, width):
+    net = generator(num_downsampling=downsamplings, blocks=1)
+    assert net.size_multiple == 2**downsamplings
     assert net(torch.randn(2, 3, height, width)).shape == (2, 3, height, width)
 
 
@@ -140,7 +140,7 @@ def test_channel_tables():
     assert (generator_channels(1024, 3), discriminator_channels(1024, 7)) == (2, 1)  # 1.5 and 1.75
 
 
-def test_discriminator_takes_every_size_that_halves_down_to_4():
+def test_discriminator_takes_every_size_that_comes_down_to_4():
     assert discriminator(crop_size=18)(torch.randn(1, 3, 18, 18)).shape == (1, 1)  # 18, 9, 4
 
 

@@ -52,16 +52,16 @@ def test_variance_is_kept_from_layer_to_layer():
     assert 0.7 < second_moment < 1.3
 
 
-def test_halving_conv1_equals_blur_then_strided_conv():
-    layer = ConvLayer(3, 5, 1, halve=True, activate=False)
+def test_downsampling_conv1_equals_blur_then_strided_conv():
+    layer = ConvLayer(3, 5, 1, downsample=True, activate=False)
     x = torch.randn(2, 3, 8, 6)
     plain = F.conv2d(Blur(padding=1)(x), layer[1].weight / math.sqrt(3), stride=2)
     assert layer(x).shape == (2, 5, 4, 3)
     assert torch.allclose(layer(x), plain, atol=1e-6)
 
 
-def test_halving_conv3_blurs_over_two_zeros():
-    layer = ConvLayer(3, 5, 3, halve=True, activate=False)
+def test_downsampling_conv3_blurs_over_two_zeros():
+    layer = ConvLayer(3, 5, 3, downsample=True, activate=False)
     x = torch.randn(2, 3, 8, 6)
     row = torch.tensor([1.0, 3, 3, 1]) / 8
     blurred = F.conv2d(F.pad(x, (2, 2, 2, 2)), torch.outer(row, row).repeat(3, 1, 1, 1), groups=3)
@@ -70,7 +70,7 @@ def test_halving_conv3_blurs_over_two_zeros():
 
 def test_residual_block_is_the_scaled_sum():
     x = torch.randn(2, 3, 8, 8)
-    for block, skip in ((ResidualBlock(3, 3), x), (changing := ResidualBlock(3, 5, halve=True), None)):
+    for block, skip in ((ResidualBlock(3, 3), x), (changing := ResidualBlock(3, 5, downsample=True), None)):
         skip = changing.skip(x) if skip is None else skip
         assert torch.allclose(block(x), (block.conv2(block.conv1(x)) + skip) / 2**0.5, atol=1e-6)
     assert not list(ResidualBlock(3, 3).skip.parameters())
@@ -106,9 +106,10 @@ def test_noise_starts_silent_repeats_with_the_seed_and_can_be_switched_off():
 
 
 @pytest.mark.parametrize("module", [
-    ConvLayer(2, 3, 1), ConvLayer(2, 3, 3), ConvLayer(2, 3, 1, halve=True), ConvLayer(2, 3, 3, halve=True),
-    ResidualBlock(2, 2), ResidualBlock(2, 3, halve=True), UpsamplingLayer(2, 3, noise=False),
-], ids=["conv1", "conv3", "conv1_halving", "conv3_halving", "block", "block_halving", "upsampling"])
+    ConvLayer(2, 3, 1), ConvLayer(2, 3, 3), ConvLayer(2, 3, 1, downsample=True),
+    ConvLayer(2, 3, 3, downsample=True), ResidualBlock(2, 2), ResidualBlock(2, 3, downsample=True),
+    UpsamplingLayer(2, 3, noise=False),
+], ids=["conv1", "conv3", "conv1_down", "conv3_down", "block", "block_down", "up"])
 def test_first_and_second_derivatives(module):
     module = module.double()
     x = torch.randn(2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
