@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from models.compiled import announce_first_step, compile_network
 from models.networks.base import Generator, Network
-from models.networks.formats import to_channels_last
 from models.networks.init import init_weights
-from models.precision import Precision
+from models.precision import Precision, to_channels_last
 from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
 
@@ -106,7 +105,8 @@ class BaseModel(ABC):
         self.precision.end_step()
         order = [name for name in self.loss_names if name in self.losses]
         self.losses = {name: self.losses[name].detach() for name in (*order, *self.losses)}
-        self.schedule.end_step(self.losses["G"])
+        if self.schedule.plateaus:
+            self.schedule.add_loss(self.losses["G"])
         return self.losses
 
     def set_input(self, batch: Batch) -> None:

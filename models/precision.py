@@ -1,42 +1,16 @@
-"""Number formats of the networks (--precision): what suits a device, autocast, fp16's loss scaling."""
+"""Number formats (--precision) and memory order of the networks, and what must be computed in float32."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import torch
 from torch import Tensor, nn
 
-from util.errors import UsageError
-
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def resolve_precision(name: str, device: torch.device) -> str:
-    """What "auto" stands for on a device; any other name as it is. Raises UsageError where it cannot work.
-
-    auto is bf16 on GPUs that have it in hardware (compute capability 8.0 and up), else fp32: on a CPU the
-    numbers of old command lines stay what they were, and bf16 is there for the asking.
-    """
-    if name == "auto":
-        return "bf16" if device.type == "cuda" and has_fast_bf16(device) else "fp32"
-    if name == "tf32" and device.type != "cuda":
-        raise UsageError(f"--precision tf32 needs a GPU, but the device is {device}; use fp32 or bf16")
-    return name
-
-
-def resolve_channels_last(chosen: bool | None, precision: str, device: torch.device) -> bool:
-    """What no --channels_last stands for: True where it was measured to be faster (docs/performance.md)."""
-    return precision == "bf16" and device.type == "cpu" if chosen is None else chosen
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 runs in hardware: a GPU from capability 8.0, a CPU with AVX512-BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, check, bool)() for check in checks)
+P = ParamSpec("P")
 
 
 class Precision:
@@ -79,3 +53,75 @@ class Precision:
         """Go on with the scale of an earlier fp16 run; any other run has none."""
         if state and self.scaler.is_enabled():
             self.scaler.load_state_dict(state)
+
+
+# ---- within networks
+
+
+def own_dtype(x: Tensor) -> AbstractContextManager:
+    """Within it, autocast changes no dtype on x's device.
+
+    Autocast turns the input of norms, paddings and resizings into float32. That only moves more bytes: their
+    kernels add up in float32 whatever comes in.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        return torch.autocast(x.device.type, enabled=False)
+    return nullcontext()
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """x itself, or in float32 where it has fewer bits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class Tanh(nn.Tanh):
+    """tanh in float32 at least: with bfloat16's 8 bits, neighbouring gray levels would become equal."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(at_least_float32(x))
+
+
+# ---- losses
+
+
+def in_float32(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """The same function, with its tensors in at least 32 bits and autocast switched off within."""
+    def widened(value):
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return value.to(torch.promote_types(value.dtype, torch.float32))
+        return value
+
+    @wraps(loss)
+    def wide(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        devices = {value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor)}
+        with torch.autocast(devices.pop(), enabled=False):
+            return loss(*map(widened, args), **{name: widened(value) for name, value in kwargs.items()})
+    return wide
+
+
+# ---- memory order
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether x [B, C, H, W] is stored channels-last, and is not also contiguous.
+
+    With one channel, or one pixel, the two orders are the same; then this is False.
+    """
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def to_channels_last(x: Tensor) -> Tensor:
+    """x, or a copy of it in channels-last order.
+
+    The stride of a minibatch of one image means nothing, but torch tells the order by it too. It takes a
+    tensor that came out of a view for one in no order at all, for which its kernels are far slower.
+    """
+    x = x.contiguous(memory_format=torch.channels_last)
+    channels, height, width = x.shape[1:]
+    strides = (channels * height * width, 1, width * channels, channels)
+    return x if x.stride() == strides else x.as_strided(x.shape, strides)
+
+
+def order_of(x: Tensor) -> torch.memory_format:
+    """The memory format of x, as torch.empty takes it."""
+    return torch.channels_last if is_channels_last(x) else torch.contiguous_format

@@ -67,10 +67,9 @@ class LearningRate:
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-    def end_step(self, loss_G: Tensor) -> None:
+    def add_loss(self, loss_G: Tensor) -> None:
         """Count G's loss of a step, a scalar on the device, towards the epoch's mean. Waits for nothing."""
-        if self.plateaus:
-            self.epoch_losses += torch.stack([loss_G, torch.ones_like(loss_G)])
+        self.epoch_losses += torch.stack([loss_G, torch.ones_like(loss_G)])
 
     def end_epoch(self, scores: Sequence[float] | None = None) -> None:
         """Tell the plateaus the scores of the epoch's evaluations, lower being better.

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from data import find_dataset
 from data.image_cache import CACHES
 from models import find_model
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.init import INITS
 from models.networks.norm import NORMS
-from models.precision import PRECISIONS, resolve_channels_last, resolve_precision
+from models.precision import PRECISIONS
 from options.checks import check_options
+from options.devices import resolve_auto
 from options.parser import OptionParser
 from util.errors import UsageError
 from util.flags import integer, number, str2bool
@@ -197,30 +196,3 @@ def generator_name(text: str) -> str:
     if text == "resnet_cat":
         raise UsageError("--netG resnet_cat never worked and is not kept; choose resnet_9blocks")
     return text
-
-
-def resolve_auto(opt: Namespace) -> None:
-    """Set `device`, and what an automatic --precision and --channels_last stand for on it."""
-    opt.device = resolve_device(opt.gpu_ids)
-    opt.precision = resolve_precision(opt.precision, opt.device)
-    opt.channels_last = resolve_channels_last(opt.channels_last, opt.precision, opt.device)
-
-
-def resolve_device(gpu_ids: str) -> torch.device:
-    """The device that --gpu_ids names. Raises UsageError for a GPU that is not there."""
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if gpu_ids == "auto":
-        return torch.device("cuda:0" if found else "cpu")
-    try:
-        numbers = [int(part) for part in gpu_ids.split(",") if part]
-    except ValueError:
-        raise UsageError(f"--gpu_ids is {gpu_ids!r}; give auto, -1 for the CPU, or a GPU's number") from None
-    numbers = [n for n in numbers if n >= 0]
-    if not numbers:
-        return torch.device("cpu")
-    if len(numbers) > 1:
-        raise UsageError(f"--gpu_ids {gpu_ids}: training on several GPUs is not there yet; name one of them")
-    if numbers[0] >= found:
-        raise UsageError(f"--gpu_ids is {gpu_ids}, but PyTorch sees {found} GPU{'s' * (found != 1)} here; "
-                         "use auto, or -1 for the CPU")
-    return torch.device(f"cuda:{numbers[0]}")

@@ -20,7 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from data.scoring_folder import ScoringFolder  # noqa: E402
-from options.base_options import resolve_device  # noqa: E402
+from options.devices import resolve_device  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.metrics.exported import load_exported  # noqa: E402
 from util.metrics.features import RESIZE_FILTERS, extract_features  # noqa: E402

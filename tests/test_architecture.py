@@ -8,10 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from data import create_loader
+from models import create_model
+from options.train_options import TrainOptions
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("data", "models", "options", "util", "scripts", "datasets")
@@ -19,7 +24,7 @@ PATTERNS = ("*.py", *(f"{folder}/**/*.py" for folder in FOLDERS))
 FILES = sorted(path.relative_to(ROOT).as_posix() for pattern in PATTERNS for path in ROOT.glob(pattern))
 PACKAGES = {Path(name).parts[0].removesuffix(".py") for name in FILES}
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-ONLY_TORCH = ("models/networks/", "models/losses/", "models/contrastive/")
+ONLY_TORCH = ("models/networks/", "models/losses/", "models/contrastive/", "models/precision.py")
 # util/errors.py ends a program; datasets/ are programs, and their download shows its progress.
 MAY_PRINT = ("util/errors.py", "util/console.py", "train.py", "test.py", "scripts/", "datasets/")
 LONG = {}           # file -> why it may have more than 300 lines
@@ -34,7 +39,8 @@ def rows(title: str) -> list[list[str]]:
 
 
 ROOMS = {re.search(r"`(.+?)/`", folder)[1]: sentence for folder, sentence in rows("Rooms")}
-MAY_IMPORT = {prefix: modules.split(", ") for prefixes, modules in rows("Who may import whom")
+MAY_IMPORT = {prefix: [] if modules == "nothing" else modules.split(", ")
+              for prefixes, modules in rows("Who may import whom")
               for prefix in re.findall(r"`(.+?)`", prefixes)}
 
 
@@ -127,6 +133,35 @@ def test_the_rules_see_something():
     assert prints(ast.parse("tqdm.write('x')").body[0].value)
     assert not prints(ast.parse("stream.write('x')").body[0].value)
     assert MAY_IMPORT["util/"] == ["util"] and len(ROOMS) > 10
+
+
+# ---- the way of a batch
+
+def test_a_batch_passes_few_files(tmp_path):
+    """From the image file to Adam's update, files whose code runs; models/networks counts as one, as a reader
+    takes it: which of its layers run depends on --netG and --netD."""
+    for domain in "AB":
+        (tmp_path / f"train{domain}").mkdir()
+        for number in range(2):
+            Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(tmp_path / f"train{domain}/{number}.png")
+    flags = f"--dataroot {tmp_path} --load_size 18 --crop_size 16 --ngf 2 --ndf 2 --netD pixel --gpu_ids -1"
+    opt = TrainOptions().parse([*flags.split(), "--num_threads", "0", "--checkpoints_dir", str(tmp_path)])
+    loader, model = create_loader(opt), create_model(opt)
+    batches = iter(loader)
+    model.train_step(next(batches))
+    passed: set[str] = set()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in FOLDERS:
+            passed.add(path.relative_to(ROOT).as_posix())
+
+    sys.setprofile(note)
+    model.train_step(next(batches))
+    sys.setprofile(None)
+    networks = {name for name in passed if name.startswith("models/networks/")}
+    assert networks and {"data/image_folder.py", "models/cut_model.py"} <= passed
+    assert len(passed - networks) + 1 <= 14, sorted(passed)
 
 
 # ---- adding one of each

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from models.losses.float32 import in_float32
+from models.precision import in_float32
 
 
 @in_float32

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.losses.float32 import in_float32
+from models.precision import in_float32
 
 
 class Objective(NamedTuple):

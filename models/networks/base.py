@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.networks.formats import at_least_float32
+from models.precision import at_least_float32
 
 SEGMENT = 4    # stages that --grad_checkpoint computes again in one go
 

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.adjoint import LinearMap
 from models.networks.base import NetworkError
-from models.networks.formats import at_least_float32, is_channels_last, own_dtype, to_channels_last
+from models.networks.resample import LinearMap
+from models.precision import at_least_float32, is_channels_last, own_dtype, to_channels_last
 
 EPSILON = 1e-5      # torch's own, added to the variance
 

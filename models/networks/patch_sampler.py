@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.networks.formats import at_least_float32, order_of
+from models.precision import at_least_float32, order_of
 
 # Added to the length that a feature is divided by, as in the paper's implementation.
 EPSILON = 1e-7

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.networks.adjoint import ReflectPad
 from models.networks.base import SequentialGenerator
-from models.networks.formats import Tanh
 from models.networks.norm import bias_with, norm_layer
-from models.networks.resample import BlurDownsample, BlurUpsample
+from models.networks.resample import BlurDownsample, BlurUpsample, ReflectPad
+from models.precision import Tanh
 
 
 class ResidualBlock(nn.Module):

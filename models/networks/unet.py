@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.base import Generator, NetworkError
-from models.networks.formats import Tanh, at_least_float32
 from models.networks.norm import bias_with, norm_layer
+from models.precision import Tanh, at_least_float32
 
 
 class UnetLevel(nn.Module):

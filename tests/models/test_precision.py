@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from models import create_model
+from models.contrastive.patch_nce import patch_nce_loss
 from models.losses.gan import OBJECTIVES, gradient_penalty, r1_penalty
-from models.losses.patch_nce import patch_nce_loss
 from models.networks.norm import InstanceNorm
 from models.networks.patch_sampler import unit_length
-from models.precision import Precision, has_fast_bf16, resolve_channels_last, resolve_precision
+from models.precision import Precision
+from options.devices import has_fast_bf16, resolve_channels_last, resolve_precision
 from options.train_options import TrainOptions
 from util.errors import UsageError
 

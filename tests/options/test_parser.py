@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from options.base_options import resolve_device
+from options.devices import resolve_device
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util.errors import UsageError

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.contrastive.momentum_queue import MomentumQueue
-from models.losses.patch_nce import patch_nce_loss
+from models.contrastive.patch_nce import patch_nce_loss
 from models.networks.patch_sampler import unit_length
 from tests import adversarial
 from tests.adversarial import batch_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.losses.patch_nce import patch_nce_loss
+from models.contrastive.patch_nce import patch_nce_loss
 from tests import adversarial
 from tests.adversarial import batch_of, nets_of
 

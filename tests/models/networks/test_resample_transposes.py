@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.networks.adjoint import ReflectPad, blur_down
-from models.networks.resample import binomial_kernel
+from models.networks.resample import ReflectPad, binomial_kernel, blur_down
 
 SIZES = [(2, 2), (3, 3), (4, 7), (7, 4), (8, 9)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from models.losses.patch_nce import patch_nce_loss
+from models.contrastive.patch_nce import patch_nce_loss
 from tests.formula import noise, summary
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "patchnce.json").read_text())["nce"]
