@@ -52,7 +52,8 @@ class CUTModel(AdversarialModel):
             help="numbers of the layers of G whose features the NCE loss compares, separated by commas; the "
                  "default depends on --netG")
         add("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?", const=True,
-            default=False, help="take the negatives from all images of the minibatch, not only from the same image "
+            default=False,
+            help="take the negatives from all images of the minibatch, not only from the same image "
                  "(single-image translation does)")
         add("--nce_negatives", choices=["internal", "external", "both"], default="internal",
             help="negatives from the same image (internal), from earlier images, encoded by slow copies of "
