@@ -17,7 +17,7 @@ from data import create_loader
 from data.loader import Loader
 from models import create_model
 from models.base_model import Batch
-from options.record import describe, save_options
+from options.describe import describe, save_options
 from options.test_options import TestOptions
 from util.errors import run_command
 from util.loggers.results import Results

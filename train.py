@@ -16,7 +16,7 @@ from data.evaluation_split import evaluation_split
 from data.loader import Loader
 from models import create_model
 from models.base_model import BaseModel
-from options.record import describe, save_options
+from options.describe import describe, save_options
 from options.train_options import TrainOptions
 from util.checkpoints.disk_space import describe_space
 from util.checkpoints.training_state import TrainingState
@@ -58,7 +58,7 @@ def run(opt: Namespace) -> None:
 
 def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState,
           progress: Progress) -> None:
-    monitor = LossMonitor(opt.on_nan, model.optimizers.values(), getattr(opt, "lambda_GAN", 1.0))
+    monitor = LossMonitor(opt.on_nan, model.optimizers.values(), model.gan_weight)
     evaluation = Evaluation(opt, evaluation_split(opt))
     with open_log(opt, progress) as log, StopSignals() as stop:
         for epoch in progress.remaining_epochs():

@@ -27,9 +27,11 @@ class BaseModel(ABC):
     networks: names in checkpoint files (G, F, D) -> modules. optimizers: the same names -> optimizers.
     losses: what the step under way shows, name -> scalar on the device; every method of it may add to them.
     loss_names: the order in which losses are shown; others follow behind.
+    gan_weight: the weight that the loss G_GAN carries.
     """
 
     loss_names: tuple[str, ...] = ()
+    gan_weight: float = 1.0
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:

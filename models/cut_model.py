@@ -86,6 +86,7 @@ class CUTModel(AdversarialModel):
         self.netG = self.add_network("G", build_generator(opt))
         if opt.isTrain:
             check_cut_flags(opt)
+            self.gan_weight = opt.lambda_GAN
             layers = self.netG.resolve_layers(layer_numbers(opt.nce_layers))
             channels = self.netG.feature_channels(layers, opt.input_nc)
             self.netF = self.add_network("F", PROJECTORS[opt.netF](channels=channels, width=opt.netF_nc))

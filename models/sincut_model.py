@@ -54,7 +54,7 @@ class SinCUTModel(CUTModel):
 
     def translator(self) -> nn.Module:
         """G; a whole image is translated in tiles where G allows that."""
-        return Tiled(self.netG) if isinstance(self.netG, StyleGAN2Generator) else self.netG
+        return self.netG if self.netG.reach is None else Tiled(self.netG)
 
     # ---- the step
 

@@ -1,4 +1,4 @@
-"""Room on the disk for a training's checkpoints."""
+"""Say how much disk space a run's checkpoints take, and warn when there is too little."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def describe_space(folder: Path, state: dict[str, Any], numbered: int) -> str:
-    """One line: what the checkpoints of a training will take at most, and what is free.
+    """One line: what the checkpoints of a run will take at most, and what is free.
 
     state: of the model, with its "networks". numbered: how many checkpoints stay beside the latest.
     """

@@ -53,7 +53,7 @@ class TrainingState:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        """Raises RunError where the training ends well but its last save failed."""
+        """Raises RunError where the run ends well but its last save failed."""
         self._lock.__exit__(kind, error, trace)
         if self._failure and (error is None or isinstance(error, SystemExit)):
             raise RunError(f"the end of this training is not saved ({self._failure}); kept is "
@@ -71,7 +71,7 @@ class TrainingState:
     def save(self, label: str, model: Trainable, progress: Progress) -> None:
         """Keep this moment: everything under `latest`, the weights alone under another label.
 
-        Where the disk refuses, that is said, what was kept before stays, and the training goes on: the next
+        Where the disk refuses, that is said, what was kept before stays, and the run goes on: the next
         save tries again. Raises RunError for weights that are not finite, and for a folder that was taken.
         """
         content = model.state_dict()
@@ -89,7 +89,7 @@ class TrainingState:
         except OSError as error:
             self._failure = error.strerror or str(error)
             say(f"checkpoint {label} is not saved: {self._failure}, {free_bytes(self.folder) / 1e6:,.0f} MB "
-                f"are free in {self.folder}; kept is {self.last_good}; the training goes on and tries again "
+                f"are free in {self.folder}; kept is {self.last_good}; the run goes on and tries again "
                 "at the next save")
         else:
             self._failure = ""

@@ -77,15 +77,19 @@ def skip_broken_updates(optimizer: Optimizer) -> None:
         raise UsageError(f"--on_nan skip needs fused optimizers, and this model's "
                          f"{type(optimizer).__name__} is none: use --on_nan stop")
 
+    ours = False        # whether found_inf is of this hook; a GradScaler sets, and removes, one of its own
+
     def before(optimizer: Optimizer, *_: object) -> None:
-        if hasattr(optimizer, "found_inf"):         # a GradScaler has looked
-            return
+        nonlocal ours
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norms = torch.stack(torch._foreach_norm(grads, float("inf")))
-        optimizer.found_inf = (~torch.isfinite(norms).all()).float()
+        ours = bool(grads) and not hasattr(optimizer, "found_inf")
+        if ours:
+            norms = torch.stack(torch._foreach_norm(grads, float("inf")))
+            optimizer.found_inf = (~torch.isfinite(norms).all()).float()
 
     def after(optimizer: Optimizer, *_: object) -> None:
-        optimizer.__dict__.pop("found_inf", None)
+        if ours:
+            del optimizer.found_inf
 
     optimizer.register_step_pre_hook(before)
     optimizer.register_step_post_hook(after)

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import train
-from scripts import demo_report, evaluate
+from scripts import evaluate
+from scripts.reports import demo_report
 from tests.exported import exported
 from util.metrics.kid import Estimate
 from util.metrics.registry import METRICS, ImageSet, Metric, metrics_needing, training_metrics

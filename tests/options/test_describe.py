@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from options.record import describe, save_options
+from options.describe import describe, save_options
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util.checkpoints.run_record import git_commit, read_options
