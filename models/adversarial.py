@@ -5,7 +5,7 @@ from argparse import Namespace
 import torch
 from torch import Tensor, nn
 
-from models.base_model import BaseModel
+from models.base_model import BaseModel, Batch
 from models.losses.gan import OBJECTIVES, gradient_penalty
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.base import Discriminator, Generator, Network
@@ -26,6 +26,17 @@ class AdversarialModel(BaseModel):
         self.repeatable: dict[str, bool] = {}
         if opt.isTrain:
             self.objective = OBJECTIVES[opt.gan_mode]
+
+    def set_input(self, batch: Batch) -> None:
+        """As BaseModel's; images that --preprocess does not crop must have a size that the networks take."""
+        super().set_input(batch)
+        if not {"crop", "patch"} & set(self.opt.preprocess.split("_and_")):
+            for net in self.networks.values():
+                if isinstance(net, Generator):
+                    check_image(self.opt, net, f"--netG {self.opt.netG}", self.real_A)
+                elif isinstance(net, Discriminator):
+                    for images in (self.real_A, self.real_B):
+                        check_image(self.opt, net, f"--netD {self.opt.netD}", images)
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
         self.repeatable[name] = not any(isinstance(module, NOT_REPEATABLE) for module in net.modules())
@@ -58,17 +69,26 @@ def check_crop(opt: Namespace, net: Network, flag: str) -> None:
     """Raise UsageError where the network that `flag` chose cannot be trained on crops of --crop_size."""
     words = set(opt.preprocess.split("_and_"))
     if not {"crop", "patch"} & words:
-        size = net.input_size
-        if size is not None and not ({"resize", "fixsize"} & words and opt.load_size == size):
-            raise UsageError(f"--preprocess {opt.preprocess} gives images of other sizes than --crop_size "
-                             f"{size}, which {flag} needs; use one that crops, such as resize_and_crop")
-        return
+        return      # check_image looks at what is read
     if opt.crop_size < net.smallest_side:
         raise UsageError(f"--crop_size {opt.crop_size} is too small for {flag}, which needs "
                          f"{net.smallest_side}")
     if opt.crop_size % net.size_multiple:
         raise UsageError(f"--crop_size {opt.crop_size} does not suit {flag}, which needs a multiple of "
                          f"{net.size_multiple}")
+
+
+def check_image(opt: Namespace, net: Network, flag: str, images: Tensor) -> None:
+    """Raise UsageError for images [B, C, H, W] of a size that the network that `flag` chose cannot take."""
+    sides, needed = images.shape[2:], net.input_size or net.smallest_side
+    if net.input_size is not None:
+        fits, wish = all(side == needed for side in sides), f"{needed}x{needed} alone"
+    else:
+        fits = all(side >= needed and side % net.size_multiple == 0 for side in sides)
+        wish = f"sides of {needed} or more, multiples of {net.size_multiple}"
+    if not fits:
+        raise UsageError(f"--preprocess {opt.preprocess} gives an image of {sides[1]}x{sides[0]} pixels, but "
+                         f"{flag} takes {wish}; use a --preprocess that crops, such as resize_and_crop")
 
 
 def build_generator(opt: Namespace, *, backward: bool = False) -> Generator:

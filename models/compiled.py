@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._functorch import config as functorch_config
 
 from models.networks.base import Generator
 from util.console import say
+from util.runtime.memory import is_out_of_memory
 
 
 class Compiled:
@@ -27,14 +29,27 @@ class Compiled:
         try:
             return self._compiled(*args)
         except Exception as error:    # of the compiler, or the method's own: then it comes again below
+            if is_out_of_memory(error):
+                raise
             self._failed = True
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            say(f"--compile: {self._name} runs uncompiled, torch.compile failed ({reason})")
+            say(f"--compile: {self._name} runs uncompiled, torch.compile failed ({_reason(error)})")
             return self._plain(*args)
 
 
+def _reason(error: Exception) -> str:
+    """The first line of a message; with the one behind it where it ends in a colon."""
+    first, *rest = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {rest[0].strip()}"[:200] if first.endswith(":") and rest else first[:200]
+
+
 def compile_network(net: nn.Module, name: str) -> None:
-    """Let the network's passes be compiled; its modules, parameters and checkpoint keys stay as they are."""
+    """Let the network's passes be compiled; its modules, parameters and checkpoint keys stay as they are.
+
+    A backward is compiled together with its forward. Left until it runs, as torch does by default, a failure
+    in it would come too late to run the network as it is.
+    """
+    if hasattr(functorch_config, "force_non_lazy_backward_lowering"):
+        functorch_config.force_non_lazy_backward_lowering = True
     methods = ("forward_with_features", "encode") if isinstance(net, Generator) else ("forward",)
     for method in methods:
         setattr(net, method, Compiled(getattr(net, method), f"net{name}"))

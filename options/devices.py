@@ -1,10 +1,32 @@
 """The device that the options name, and what `auto` stands for on it."""
 
 from argparse import Namespace
+from typing import NamedTuple
 
 import torch
 
 from util.errors import UsageError
+
+# Devices besides the CPU and CUDA's: name -> whether torch finds one. No run has used them yet.
+OTHER_DEVICES = {"mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available}
+
+
+class Auto(NamedTuple):
+    """What is chosen on a type of device for the flags that leave it open, and on what grounds."""
+
+    precision: str
+    channels_last: bool | None      # None: in bf16 alone
+    grounds: str
+
+
+# Type of device -> choices. measured: see docs/performance_notes.md; computed: from counts, without such a
+# device; untried: the safe choice.
+AUTO = {
+    "cpu": Auto("fp32", None, "measured"),
+    "cuda": Auto("bf16", False, "computed"),    # fp32 where there is no fast bf16
+    "mps": Auto("fp32", False, "untried"),
+    "xpu": Auto("fp32", False, "untried"),
+}
 
 
 def resolve_auto(opt: Namespace) -> None:
@@ -15,14 +37,20 @@ def resolve_auto(opt: Namespace) -> None:
 
 
 def resolve_device(gpu_ids: str) -> torch.device:
-    """The device that --gpu_ids names. Raises UsageError for a GPU that is not there."""
+    """The device that --gpu_ids names, made the current one. Raises UsageError for one that is not there."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpu_ids == "auto":
-        return torch.device("cuda:0" if found else "cpu")
+        return use(torch.device("cuda:0" if found else "cpu"))
+    if gpu_ids in OTHER_DEVICES:
+        if not OTHER_DEVICES[gpu_ids]():
+            raise UsageError(f"--gpu_ids is {gpu_ids}, but PyTorch finds no such device here; use auto, or "
+                             "-1 for the CPU")
+        return torch.device(gpu_ids)
     try:
         numbers = [int(part) for part in gpu_ids.split(",") if part]
     except ValueError:
-        raise UsageError(f"--gpu_ids is {gpu_ids!r}; give auto, -1 for the CPU, or a GPU's number") from None
+        raise UsageError(f"--gpu_ids is {gpu_ids!r}; give auto, -1 for the CPU, a GPU's number, mps or "
+                         "xpu") from None
     numbers = [n for n in numbers if n >= 0]
     if not numbers:
         return torch.device("cpu")
@@ -31,25 +59,36 @@ def resolve_device(gpu_ids: str) -> torch.device:
     if numbers[0] >= found:
         raise UsageError(f"--gpu_ids is {gpu_ids}, but PyTorch sees {found} GPU{'s' * (found != 1)} here; "
                          "use auto, or -1 for the CPU")
-    return torch.device(f"cuda:{numbers[0]}")
+    return use(torch.device(f"cuda:{numbers[0]}"))
+
+
+def use(device: torch.device) -> torch.device:
+    """The device, made the current GPU: the thread that pins memory, and Inception, use that one."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
     """What "auto" stands for on a device; any other name as it is. Raises UsageError where it cannot work.
 
-    auto is bf16 on GPUs that have it in hardware (compute capability 8.0 and up), else fp32: on a CPU the
-    numbers of old command lines stay what they were, and bf16 is there for the asking.
+    On a CPU auto is fp32, so that the numbers of old command lines stay what they were; bf16 is faster, and
+    there for the asking.
     """
     if name == "auto":
-        return "bf16" if device.type == "cuda" and has_fast_bf16(device) else "fp32"
+        automatic = AUTO[device.type].precision
+        return automatic if automatic == "fp32" or has_fast_bf16(device) else "fp32"
     if name == "tf32" and device.type != "cuda":
         raise UsageError(f"--precision tf32 needs a GPU, but the device is {device}; use fp32 or bf16")
     return name
 
 
 def resolve_channels_last(chosen: bool | None, precision: str, device: torch.device) -> bool:
-    """What no --channels_last stands for: True where it was measured to be faster (docs/performance.md)."""
-    return precision == "bf16" and device.type == "cpu" if chosen is None else chosen
+    """What --channels_last stands for where it is left to the device; else the value itself."""
+    if chosen is not None:
+        return chosen
+    automatic = AUTO[device.type].channels_last
+    return precision == "bf16" if automatic is None else automatic
 
 
 def has_fast_bf16(device: torch.device) -> bool:

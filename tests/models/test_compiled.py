@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
 
 from models import create_model
-from models.compiled import Compiled
+from models.compiled import Compiled, compile_network
 from options.train_options import TrainOptions
 
 SMALL = "--dataroot x --gpu_ids -1 --netG resnet_4blocks --ngf 4 --ndf 4 --crop_size 24 --load_size 24"
@@ -49,6 +51,33 @@ def test_failing_compiler_costs_one_line(monkeypatch, capsys):
     assert [double(3), double(4)] == [6, 8]
     line = "--compile: netG runs uncompiled, torch.compile failed (no compiler here)\n"
     assert capsys.readouterr().out == line
+
+
+def test_a_backward_that_cannot_be_compiled_costs_one_line(monkeypatch, capsys):
+    """torch compiles a backward when it first runs, in the middle of a step, unless told otherwise."""
+    def fails(module, inputs):
+        raise RuntimeError("no backward here")
+
+    backend = aot_autograd(fw_compiler=lambda module, inputs: make_boxed_func(module.forward),
+                           bw_compiler=fails)
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda method: compiler(method, backend=backend))
+    net = nn.Linear(2, 1)
+    compile_network(net, "F")
+    net(torch.tensor([[3.0, 4.0]])).sum().backward()
+    assert net.weight.grad.tolist() == [[3, 4]]
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "netF runs uncompiled" in said and "no backward here" in said
+
+
+def test_too_little_memory_is_no_failure_to_compile(monkeypatch, capsys):
+    def compiled(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    monkeypatch.setattr(torch, "compile", lambda method: compiled)
+    double = Compiled(lambda x: 2 * x, "netG")
+    with pytest.raises(torch.OutOfMemoryError):
+        double(3)
+    assert "uncompiled" not in capsys.readouterr().out
 
 
 def test_an_error_of_the_network_itself_comes_through(monkeypatch):

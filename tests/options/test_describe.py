@@ -159,6 +159,7 @@ def a_gpu_appears(monkeypatch):
     """Lets torch tell of one GPU that has bfloat16 in hardware."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
 
 

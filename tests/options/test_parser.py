@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from options import devices
 from options.devices import resolve_device
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
@@ -110,12 +111,26 @@ def test_devices(monkeypatch):
     """The choice between GPUs that are there, which a machine without any can only be told about."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     for text, device in (("auto", "cuda:0"), ("0", "cuda:0"), ("1", "cuda:1"), ("-1", "cpu"), ("", "cpu")):
         assert resolve_device(text) == torch.device(device)
+    assert current == [torch.device("cuda:0"), torch.device("cuda:0"), torch.device("cuda:1")]
     with pytest.raises(UsageError, match="--gpu_ids is 2, but PyTorch sees 2 GPUs here; use auto, or -1"):
         resolve_device("2")
     with pytest.raises(UsageError, match="--gpu_ids is 'first'; give auto"):
         resolve_device("first")
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu"])
+def test_other_devices_are_taken_where_torch_finds_them(name, monkeypatch):
+    monkeypatch.setitem(devices.OTHER_DEVICES, name, lambda: False)
+    with pytest.raises(UsageError, match=f"--gpu_ids is {name}, but PyTorch finds no such device here"):
+        resolve_device(name)
+    monkeypatch.setitem(devices.OTHER_DEVICES, name, lambda: True)
+    assert resolve_device(name) == torch.device(name)
+    assert devices.resolve_precision("auto", torch.device(name)) == "fp32"
+    assert devices.resolve_channels_last(None, "fp32", torch.device(name)) is False
 
 
 def test_without_a_gpu(monkeypatch):

@@ -45,7 +45,7 @@ class Translating(Trainable, Protocol):
     networks: dict[str, nn.Module]
 
     def train(self, mode: bool) -> None: ...
-    def translations(self, batch: Mapping[str, Any]) -> dict[str, Tensor]: ...
+    def test_step(self, batch: Mapping[str, Any]) -> dict[str, Tensor]: ...
 
 
 class Evaluation:
@@ -78,7 +78,7 @@ class Evaluation:
         began = time.perf_counter()
         with undisturbed(model, self.seed):
             self.real = self.real or ImageSet(self.targets.read(), self.extractor)
-            translated = self.inputs.read(lambda batch: model.translations(batch)["fake_B"])
+            translated = self.inputs.read(lambda batch: model.test_step(batch)["fake_B"])
             fake = ImageSet(translated, self.extractor)
             scores = {name: compute(name, fake, self.real) for name in self.names}
         before = self.best(log)

@@ -38,14 +38,15 @@ def explained_out_of_memory(opt: Namespace) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         sizes = " ".join(f"--{name} {getattr(opt, name)}" for name in SIZES if hasattr(opt, name))
         remedies = ", ".join([*LESS, *_unused_savers(opt)])
         raise RunError(f"out of memory on {opt.device} with {sizes}; what helps: {remedies}") from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or Python means that there is too little memory."""
     return (isinstance(error, (torch.OutOfMemoryError, MemoryError))
             or any(sign in str(error) for sign in SIGNS))
 

@@ -236,3 +236,19 @@ def test_a_run_in_two_parts_is_evaluated_as_one(root, monkeypatch):
     assert all(torch.equal(value, best[1][key]) for key, value in best[0].items())
     page = (root / "runs" / "whole" / "web" / "index.html").read_text()
     assert page.index("evaluation.svg") < page.index("epoch004")
+
+
+def test_images_are_those_that_test_py_writes_in_the_runs_precision(root, monkeypatch):
+    """In bf16 a translation differs from that in fp32 by grey levels; scores are of what users get."""
+    seen = []
+    note = table.Metric(lambda fake, real: float(len(seen.append(fake) or seen)))
+    monkeypatch.setitem(table.METRICS, "seen", note)
+    run = Run(root, "--evaluation_metrics", "seen", "--precision", "bf16")
+    torch.nn.init.normal_(run.model.netG.model[1].weight, std=3.0)      # else all are nearly grey
+    run.evaluate()
+    found = list(seen[0].images.values())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = translated(run.model, root / "data" / "testA")
+    exact = translated(run.model, root / "data" / "testA")
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(found, exact, strict=True))
