@@ -2,8 +2,8 @@
 
 Park et al. 2020, section 3. Three functions may be replaced to get a later method:
 
-- sampler(features) -> places. features: the keys', [B, C_l, H_l, W_l] of each tapped layer; places: what netF
-  takes, int64 [B, S_l] a layer.
+- sampler(features) -> locations. features: the keys', [B, C_l, H_l, W_l] of each tapped layer. locations: as
+  netF takes them, int64 [B, S_l] a layer.
 - weighting(query, key) -> weights of the negatives' terms, [B, S, S] (see patch_nce_loss), or None: all 1.
   query, key: [B, S, C], unit length, of one domain and layer.
 - relation(query, key) -> scalar, added to the loss of that domain and layer.
@@ -24,7 +24,7 @@ Sampler = Callable[[Sequence[Tensor]], Sequence[Tensor | None]]
 
 
 class PatchNCE:
-    """The loss of every domain, the mean over the tapped layers and the places drawn.
+    """The loss of every domain, the mean over the tapped layers and the locations drawn.
 
     layers: numbers of G's tapped layers, ascending. netF embeds their features. Negatives are patches of the
     same image (internal_negatives), of all images of the minibatch (minibatch_negatives), and of earlier
@@ -42,24 +42,30 @@ class PatchNCE:
         self.sampler, self.weighting, self.relation = sampler, weighting, relation
         self.temperature, self.one_pass = temperature, one_pass
         self.minibatch_negatives, self.internal_negatives = minibatch_negatives, internal_negatives
+        self._kept: tuple[tuple[Tensor, ...], Sequence[Features]] | None = None
+
+    def keep(self, sources: Sequence[Tensor], features: Sequence[Features]) -> None:
+        """Keep the features of each pass over these sources; the next call takes them for keys if it gets the
+        very same sources.
+        """
+        self._kept = tuple(sources), features
 
     def __call__(self, sources: Sequence[Tensor], outputs: Sequence[Tensor], *, domains: Sequence[int],
-                 key_features: Sequence[Features] | None = None, flipped: bool = False) -> list[Tensor]:
-        """One scalar for each domain.
+                 flipped: bool = False) -> list[Tensor]:
+        """The loss of each domain, scalars.
 
         sources, outputs: [B, C, H, W] of each domain. domains: their numbers, 0 the input's, 1 the target's.
-        key_features: the sources' features, of each pass, where they are known. flipped: the outputs are of
-        mirrored sources; their features are mirrored back.
+        flipped: the outputs are of mirrored sources; their features are mirrored back.
         """
         queries = [self.netG.encode(x, self.layers) for x in self._passes(outputs)]
         if flipped:
             queries = [[f.flip(3) for f in features] for features in queries]
-        if key_features is None:
-            with torch.no_grad():
-                key_features = [self.key_netG.encode(x, self.layers) for x in self._passes(sources)]
+        keys = self._key_features(sources)
         losses: list[Tensor] = []
-        for query, key in zip(queries, key_features, strict=True):
-            losses += self._losses(query, key, domains[len(losses):], images=len(sources[0]))
+        for query, key in zip(queries, keys, strict=True):
+            count = len(query[0]) // len(sources[0])
+            losses += self._losses(query, key, domains[len(losses):len(losses) + count])
+        assert len(losses) == len(domains), f"{len(losses)} losses for {len(domains)} domains"
         return losses
 
     def momentum_update(self) -> None:
@@ -70,24 +76,33 @@ class PatchNCE:
     def _passes(self, images: Sequence[Tensor]) -> list[Tensor]:
         return stack_domains(images) if self.one_pass else list(images)
 
-    def _losses(self, queries: Features, keys: Features, domains: Sequence[int], images: int) -> list[Tensor]:
-        """Of the domains that one pass holds; `images` of each."""
+    @torch.no_grad()
+    def _key_features(self, sources: Sequence[Tensor]) -> Sequence[Features]:
+        """The sources' features, of each pass: those kept, or from passes of their own."""
+        kept, self._kept = self._kept, None
+        if kept and [id(x) for x in kept[0]] == [id(x) for x in sources]:
+            return kept[1]
+        return [self.key_netG.encode(x, self.layers) for x in self._passes(sources)]
+
+    def _losses(self, queries: Features, keys: Features, domains: Sequence[int]) -> list[Tensor]:
+        """The losses of the domains whose features [n * B, C_l, H_l, W_l] one pass gave."""
         keys = [k.detach() for k in keys]
-        places = self.sampler(keys)
+        locations = self.sampler(keys)
         with torch.no_grad():
-            key_patches = self.key_netF(keys, places)
-        losses: dict[int, list[Tensor]] = {}
-        for layer, (query, key) in enumerate(zip(self.netF(queries, places), key_patches, strict=True)):
-            for domain, q, k in zip(domains, query.split(images), key.split(images), strict=False):
-                losses.setdefault(domain, []).append(self._patch_loss(q, k, (domain, layer)))
+            key_patches = self.key_netF(keys, locations)
+        losses: dict[int, list[Tensor]] = {domain: [] for domain in domains}
+        for layer, (query, key) in enumerate(zip(self.netF(queries, locations), key_patches, strict=True)):
+            for domain, q, k in zip(domains, query.chunk(len(domains)), key.chunk(len(domains)), strict=True):
+                losses[domain].append(self._layer_loss(q, k, domain, layer))
         return [torch.stack(layers).mean() for layers in losses.values()]
 
-    def _patch_loss(self, query: Tensor, key: Tensor, place: tuple[int, int]) -> Tensor:
+    def _layer_loss(self, query: Tensor, key: Tensor, domain: int, layer: int) -> Tensor:
         """query, key: [B, S, C] of one domain and layer. Returns a scalar."""
+        queue = self.queue.dequeue_and_enqueue((domain, layer), key) if self.queue else None
+        weights = self.weighting(query, key) if self.weighting else None
         loss = patch_nce_loss(query, key, self.temperature, minibatch_negatives=self.minibatch_negatives,
-                              internal_negatives=self.internal_negatives,
-                              negatives=self.queue.dequeue_and_enqueue(place, key) if self.queue else None,
-                              weights=self.weighting(query, key) if self.weighting else None).mean()
+                              internal_negatives=self.internal_negatives, negatives=queue,
+                              weights=weights).mean()
         return loss + self.relation(query, key) if self.relation else loss
 
 
