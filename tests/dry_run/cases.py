@@ -86,7 +86,7 @@ TABLE = {
     "SinCUT": ("--model sincut", ("",)),
     "CycleGAN": ("--model cycle_gan --pool_size 0", ("",)),
     "GcGAN": ("--model gcgan --pool_size 0", ("",)),
-    "DistanceGAN": ("--model distance_gan --pool_size 0", ("",)),
+    "DistanceGAN": ("--model distance_gan --pool_size 0 --distance_warmup 1", ("",)),
 }
 
 

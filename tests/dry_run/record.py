@@ -87,7 +87,7 @@ class Record(TorchDispatchMode):
                 self._names[address(x)] = f"new {len(self._kept)}"
                 self._kept.append(x)
         here = any(x.device.type == self._counts for x in (*inputs, *outputs))
-        if here and launches_kernel(func, outputs, known):
+        if here and launches_kernel(func, inputs, outputs):
             self.sequence.append((str(func), constants, read, tuple(self.describe(x) for x in outputs)))
             self.launches += 1
             self.bytes += traffic(func, args, kwargs, outputs)
@@ -127,11 +127,22 @@ def waits(func: torch._ops.OpOverload, args: tuple) -> bool:
     return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
 
 
-def launches_kernel(func: torch._ops.OpOverload, outputs: list[Tensor], known: set[int]) -> bool:
+def launches_kernel(func: torch._ops.OpOverload, inputs: list[Tensor], outputs: list[Tensor]) -> bool:
     if func.overloadpacket in EMPTY or func is aten._local_scalar_dense.default:
         return False
-    changes = any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments)
-    return changes or not outputs or any(address(x) not in known for x in outputs)
+    if func is aten.copy_.default and same_places(*inputs[:2]):     # `x[i] += y` ends in such a copy
+        return False
+    if any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments):
+        return True
+    known = {address(x) for x in inputs}
+    return any(address(x) not in known for x in outputs)
+
+
+def same_places(x: Tensor, y: Tensor) -> bool:
+    """Whether two tensors are the same numbers in the same memory."""
+    def where(x: Tensor) -> tuple:
+        return address(x), x.storage_offset(), x.shape, x.stride(), x.dtype
+    return where(x) == where(y)
 
 
 def traffic(func: torch._ops.OpOverload, args: tuple, kwargs: dict, outputs: list[Tensor]) -> int:

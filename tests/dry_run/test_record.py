@@ -22,6 +22,16 @@ def test_views_and_empty_memory_launch_nothing():
     assert record.launches == 1 and record.bytes == 2 * 24 * 4
 
 
+def test_adding_to_places_launches_one_operation():
+    """`x[i] += y` reads x[i] and y, writes x[i], and then sets x[i] to itself, which torch leaves out."""
+    x, y = torch.ones(4, 6), torch.ones(4)
+
+    def add() -> None:
+        x[:, 2] += y
+    record = recorded(add)
+    assert record.launches == 1 and record.bytes == 3 * 4 * 4
+
+
 @pytest.mark.parametrize("operation, read_and_written", [
     (lambda x, y: x + y, 100 + 100 + 100),
     (lambda x, y: x.add_(y), 100 + 100 + 100),

@@ -7,7 +7,9 @@ from tests.dry_run.pretend import NEEDS, possible, pretend_cuda
 from tests.dry_run.record import difference
 from tests.dry_run.training import batch_of, build_translator, check_life, check_steps, training, translate
 
-pytestmark = pytest.mark.skipif(not possible(), reason=NEEDS)
+pytestmark = [pytest.mark.skipif(not possible(), reason=NEEDS),
+              # copy.deepcopy asks whether there are numbers, where the queue's networks are made.
+              pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")]
 
 # Each case in one precision, the main models in others too: `python -m tests.dry_run --check` tries them all.
 MAIN = ("CUT", "FastCUT", "SinCUT", "CycleGAN", "GcGAN", "DistanceGAN")
