@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.compiled import announce_first_step, compile_network
 from models.networks.base import Generator, Network
 from models.networks.init import init_weights
-from models.precision import Precision, to_channels_last
+from models.precision import Precision, gives_one_size, to_channels_last
 from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
 
@@ -44,7 +44,8 @@ class BaseModel(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.losses: dict[str, Tensor] = {}
-        self.precision = Precision(opt.precision, opt.device)
+        self.precision = Precision(opt.precision, opt.device,
+                                   fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
         if opt.isTrain:
             self.schedule = LearningRate(opt.lr_policy, opt.lr, self.optimizers, n_epochs=opt.n_epochs,
                                          n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters,
