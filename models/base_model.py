@@ -46,7 +46,7 @@ class BaseModel(ABC):
         self.losses: dict[str, Tensor] = {}
         self.precision = Precision(opt.precision, opt.device)
         if opt.isTrain:
-            self.schedule = LearningRate(opt.lr_policy, opt.lr, n_epochs=opt.n_epochs, device=self.device,
+            self.schedule = LearningRate(opt.lr_policy, n_epochs=opt.n_epochs, device=self.device,
                                          n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters)
         self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
 
@@ -80,8 +80,9 @@ class BaseModel(ABC):
         return net
 
     def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam as the options say; its learning rate follows --lr_policy."""
-        optimizer = torch.optim.Adam(list(parameters), lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2),
+        """Adam as the options say; its learning rate, by the network's name, follows --lr_policy."""
+        lr = {"G": self.opt.lr_G, "D": self.opt.lr_D}.get(name[0]) or self.opt.lr
+        optimizer = torch.optim.Adam(list(parameters), lr=lr, betas=(self.opt.beta1, self.opt.beta2),
                                      fused=True)
         self.optimizers[name] = optimizer
         self.schedule.add(optimizer)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: epoch -> factor on `--lr`. Epochs count from 1."""
+"""Learning-rate schedules: epoch -> factor on --lr, --lr_G and --lr_D. Epochs count from 1."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -37,20 +37,24 @@ SCHEDULES: dict[str, Callable[[int, int, int, int], float]] = {
 
 
 class LearningRate:
-    """The learning rate of all optimizers: a function of the epoch or, with `plateau`, of earlier scores."""
+    """The learning rates of all optimizers: each its first rate times one factor, which is a function of the
+    epoch or, with `plateau`, of earlier scores.
+    """
 
-    def __init__(self, policy: str, lr: float, *, n_epochs: int, n_epochs_decay: int, decay_iters: int,
+    def __init__(self, policy: str, *, n_epochs: int, n_epochs_decay: int, decay_iters: int,
                  device: torch.device):
-        """policy: a name in SCHEDULES. lr: the rate at factor 1. The others are epochs."""
-        self.policy, self.lr = policy, lr
+        """policy: a name in SCHEDULES. The others are epochs."""
+        self.policy = policy
         self._epochs = n_epochs, n_epochs_decay, decay_iters
         self.optimizers: list[Optimizer] = []
+        self._first_rates: list[list[float]] = []      # of each optimizer's groups of parameters
         self.plateaus: list[ReduceLROnPlateau] = []
         self.epoch_losses = torch.zeros(2, device=device)      # of this epoch: sum of G's losses, steps
 
     def add(self, optimizer: Optimizer) -> None:
-        """Let this schedule set the optimizer's rate."""
+        """Let this schedule set the optimizer's rate; the one that it has now is its rate at factor 1."""
         self.optimizers.append(optimizer)
+        self._first_rates.append([group["lr"] for group in optimizer.param_groups])
         if self.policy == "plateau":
             self.plateaus.append(ReduceLROnPlateau(optimizer, factor=0.2, threshold=0.01, patience=5))
 
@@ -59,13 +63,13 @@ class LearningRate:
         return float(self.optimizers[0].param_groups[0]["lr"])
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the rate of an epoch (from 1); a plateau keeps the rate that it has."""
+        """Set the rates of an epoch (from 1); a plateau keeps the rates that it has."""
         if self.plateaus:
             return
-        rate = self.lr * SCHEDULES[self.policy](epoch, *self._epochs)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        factor = SCHEDULES[self.policy](epoch, *self._epochs)
+        for optimizer, rates in zip(self.optimizers, self._first_rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
 
     def add_loss(self, loss_G: Tensor) -> None:
         """Count G's loss of a step, a scalar on the device, towards the epoch's mean. Waits for nothing."""

@@ -47,6 +47,10 @@ class TrainOptions(BaseOptions):
         add("--n_epochs_decay", type=at_least_0, default=200, help="epochs in which it falls to 0 (linear)")
         add("--lr", type=number(above=0), default=0.0002, help="learning rate of Adam")
         add("--beta1", type=number(at_least=0, below=1), default=0.5, help="Adam's decay of the mean")
+        add("--lr_G", type=number(above=0), default=None,
+            help="learning rate of G, without F; default: --lr (two rates: Heusel et al. 2017; no cost)")
+        add("--lr_D", type=number(above=0), default=None,
+            help="learning rate of D; default: --lr")
         add("--beta2", type=number(at_least=0, below=1), default=0.999, help="Adam's decay of the square")
         add("--lr_policy", choices=sorted(SCHEDULES), default="linear",
             help="how the learning rate falls: linear after --n_epochs; step by ten every --lr_decay_iters "
