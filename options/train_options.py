@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from models.diffaugment import AUGMENTATIONS, augmentations
 from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
 from options.base_options import BaseOptions, recorded_folder
@@ -61,6 +62,13 @@ class TrainOptions(BaseOptions):
         add("--pool_size", type=at_least_0, default=50,
             help="earlier outputs kept for D (CycleGAN); CUT uses none")
 
+        add("--spectral_norm", action="store_true", architecture=True,
+            help="divide each weight of D by its largest singular value (Miyato et al. 2018), as published "
+                 "with --gan_mode hinge. A step of CUT at 64 pixels takes 4%% longer")
+        add("--diffaugment", type=augmentations, default="",
+            help="augment all that D sees, real and generated, in D's loss and in G's: some of "
+                 f"{','.join(AUGMENTATIONS)} (Zhao et al. 2020), for few images; G may learn from color that "
+                 "colours do not matter. A step takes 1%% longer")
         add("--ema", type=at_least_0, default=0,
             help="keep a moving average of G's weights with a half-life of so many images, shorter at the "
                  "start (Karras et al. 2020): *_net_G_ema.pth, for test.py --use_ema; evaluations score it "
