@@ -16,8 +16,8 @@ MAIN = ("CUT", "FastCUT", "SinCUT", "CycleGAN", "GcGAN", "DistanceGAN")
 OTHERS = [name for name in CASES if name not in MAIN]
 TRAININGS = [(name, "bf16", "stop") for name in MAIN]
 TRAININGS += [(name, PRECISIONS[i % 4], "stop" if i % 4 == 3 else "skip") for i, name in enumerate(OTHERS)]
-FIRST_STEPS = [(name, *how) for name in MAIN for how in (("tf32", "skip"), ("fp16", "stop"))]
-FIRST_STEPS += [("CUT", "fp16", "skip"), ("CUT, lambda_NCE 0", "bf16", "stop")]
+FIRST_STEPS = [("CUT", "tf32", "skip"), ("CUT", "fp16", "skip"), ("CUT, lambda_NCE 0", "bf16", "stop")]
+FIRST_STEPS += [(name, "fp16", "stop") for name in MAIN]
 
 
 @pytest.mark.parametrize("name, precision, on_nan", TRAININGS)
