@@ -28,4 +28,6 @@ def create_model(opt: Namespace) -> BaseModel:
         raise UsageError(str(error)) from error
     if opt.compile:
         model.compile()
+    if opt.isTrain and opt.cuda_graph:
+        model.use_cuda_graph()
     return model

@@ -12,13 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.compiled import announce_first_step, compile_network
+from models.graphed_step import Batch, CudaGraphs, GraphedStep
 from models.networks.base import Generator, Network
 from models.networks.init import init_weights
 from models.precision import Precision, to_channels_last
 from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
+from util.console import say
 
-Batch = Mapping[str, Any]
+# How an optimizer computes: a run's own choice, whatever the run did that a checkpoint comes from.
+HOW = ("fused", "foreach", "capturable", "differentiable")
 
 
 class BaseModel(ABC):
@@ -45,6 +48,7 @@ class BaseModel(ABC):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.losses: dict[str, Tensor] = {}
         self.precision = Precision(opt.precision, opt.device)
+        self.graphed: GraphedStep | None = None
         if opt.isTrain:
             self.schedule = LearningRate(opt.lr_policy, opt.lr, self.optimizers, n_epochs=opt.n_epochs,
                                          n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters,
@@ -60,7 +64,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
-        """Images of the last step, [B, C, H, W] in [-1, 1], by label."""
+        """Images of the last step, [B, C, H, W] in [-1, 1], by label; the next step may overwrite them."""
 
     @abstractmethod
     def translator(self) -> nn.Module:
@@ -94,10 +98,42 @@ class BaseModel(ABC):
             compile_network(net, name)
         announce_first_step(self)
 
+    def use_cuda_graph(self) -> None:
+        """Let a step be launched as one CUDA graph; where that cannot be, say why in one line."""
+        obstacle = self.graph_obstacle()
+        if self.device.type != "cuda":
+            obstacle = f"the device is {self.device}"
+        elif "graph_obstacle" not in vars(type(self)):
+            obstacle = f"{type(self).__name__} does not say whether its step fits one: see docs/plugins.md"
+        if obstacle:
+            say(f"--cuda_graph: the steps run without a graph, {obstacle}")
+        else:
+            self.graphed = GraphedStep(self, CudaGraphs(self.device))
+
+    def graph_obstacle(self) -> str:
+        """Why no CUDA graph can stand for a step, in words; "" where one can.
+
+        One can where all steps of equal `draw_choices` run the same operations on the same memory, with no
+        number that the host counts. A class answers for itself alone: its subclass answers anew.
+        """
+        return ""
+
     # ---- training
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take a minibatch and update every network. Returns the losses, detached scalars on the device."""
+        choices = self.draw_choices()
+        self.losses = self.graphed(batch, choices) if self.graphed else self.eager_step(batch)
+        if self.schedule.plateaus:
+            self.schedule.add_loss(self.losses["G"])
+        return self.losses
+
+    def draw_choices(self) -> tuple[Any, ...]:
+        """What the host chooses for a step, at random or by counting; kept as attributes for the step."""
+        return ()
+
+    def eager_step(self, batch: Batch) -> dict[str, Tensor]:
+        """All that the device does in a step. Returns the losses in the order in which they are shown."""
         self.losses = {}
         with self.precision.autocast():
             self.set_input(batch)
@@ -107,10 +143,7 @@ class BaseModel(ABC):
                 self.optimize_parameters()
         self.precision.end_step()
         order = [name for name in self.loss_names if name in self.losses]
-        self.losses = {name: self.losses[name].detach() for name in (*order, *self.losses)}
-        if self.schedule.plateaus:
-            self.schedule.add_loss(self.losses["G"])
-        return self.losses
+        return {name: self.losses[name].detach() for name in (*order, *self.losses)}
 
     def set_input(self, batch: Batch) -> None:
         """Put the minibatch on the device: real_A of the input domain, real_B of the target, [B, C, H, W]."""
@@ -209,10 +242,19 @@ class BaseModel(ABC):
                 raise ValueError(f"network {name} does not fit: {problem}")
             net.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-            lay_out_moments(optimizer)
+            load_optimizer(optimizer, state["optimizers"][name])
         self.schedule.load_state_dict(state)
         self.precision.load_scaler(state.get("scaler"))
+        if self.graphed:
+            self.graphed.forget()
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Take over an optimizer's state and settings, but compute as this optimizer does: see HOW."""
+    groups = [{**saved, **{name: group[name] for name in HOW if name in group}}
+              for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+    lay_out_moments(optimizer)
 
 
 def lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
