@@ -32,4 +32,6 @@ def create_model(opt: Namespace) -> BaseModel:
         model.ema = EMA(generators, half_life=opt.ema)
     if opt.compile:
         model.compile()
+    if opt.isTrain and opt.cuda_graph:
+        model.use_cuda_graph()
     return model

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from models import ema
 from models.compiled import announce_first_step, compile_network
 from models.ema import EMA
+from models.graphed_step import Batch, CudaGraphs, GraphedStep
 from models.networks.base import Generator, Network
 from models.networks.init import init_weights
+from models.optimizers import load_optimizer
 from models.precision import Precision, gives_one_size, to_channels_last
 from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
-
-Batch = Mapping[str, Any]
+from util.console import say
 
 
 class BaseModel(ABC):
@@ -49,6 +50,7 @@ class BaseModel(ABC):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.losses: dict[str, Tensor] = {}
         self.ema: EMA | None = None
+        self.graphed: GraphedStep | None = None
         self.precision = Precision(opt.precision, opt.device,
                                    fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
         if opt.isTrain:
@@ -66,7 +68,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
-        """Images of the last step, [B, C, H, W] in [-1, 1], by label."""
+        """Images of the last step, [B, C, H, W] in [-1, 1], by label; the next step may overwrite them."""
 
     @abstractmethod
     def translator(self) -> nn.Module:
@@ -104,10 +106,44 @@ class BaseModel(ABC):
             compile_network(net, name)
         announce_first_step(self)
 
+    def use_cuda_graph(self) -> None:
+        """Let a step be launched as one CUDA graph; where that cannot be, say why in one line."""
+        obstacle = self.graph_obstacle()
+        if self.device.type != "cuda":
+            obstacle = f"the device is {self.device}"
+        elif "graph_obstacle" not in vars(type(self)):
+            obstacle = f"{type(self).__name__} does not say whether its step fits one: see docs/plugins.md"
+        if obstacle:
+            say(f"--cuda_graph: the steps run without a graph, {obstacle}")
+        else:
+            self.graphed = GraphedStep(self, CudaGraphs(self.device))
+
+    def graph_obstacle(self) -> str:
+        """Why no CUDA graph can stand for a step, in words; "" where one can.
+
+        One can where all steps of equal `draw_choices` run the same operations on the same memory, with no
+        number that the host counts. A class answers for itself alone: its subclass answers anew.
+        """
+        return ""
+
     # ---- training
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take a minibatch and update every network. Returns the losses, detached scalars on the device."""
+        choices = self.draw_choices()
+        self.losses = self.graphed(batch, choices) if self.graphed else self.eager_step(batch)
+        if self.schedule.plateaus:
+            self.schedule.add_loss(self.losses["G"])
+        if self.ema:
+            self.ema.update(images=len(batch[self.input_key]))
+        return self.losses
+
+    def draw_choices(self) -> tuple[Any, ...]:
+        """What the host chooses for a step, at random or by counting; kept as attributes for the step."""
+        return ()
+
+    def eager_step(self, batch: Batch) -> dict[str, Tensor]:
+        """All that the device does in a step. Returns the losses in the order in which they are shown."""
         self.losses = {}
         with self.precision.autocast():
             self.set_input(batch)
@@ -117,12 +153,7 @@ class BaseModel(ABC):
                 self.optimize_parameters()
         self.precision.end_step()
         order = [name for name in self.loss_names if name in self.losses]
-        self.losses = {name: self.losses[name].detach() for name in (*order, *self.losses)}
-        if self.schedule.plateaus:
-            self.schedule.add_loss(self.losses["G"])
-        if self.ema:
-            self.ema.update(images=len(batch[self.input_key]))
-        return self.losses
+        return {name: self.losses[name].detach() for name in (*order, *self.losses)}
 
     def set_input(self, batch: Batch) -> None:
         """Put the minibatch on the device: real_A of the input domain, real_B of the target, [B, C, H, W]."""
@@ -236,22 +267,12 @@ class BaseModel(ABC):
                 raise ValueError(f"network {name} does not fit: {problem}")
             net.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-            lay_out_moments(optimizer)
+            load_optimizer(optimizer, state["optimizers"][name])
         self.schedule.load_state_dict(state)
         self.precision.load_scaler(state.get("scaler"))
         ema.resume(self.ema, state.get("ema"))
-
-
-def lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
-    """Give every moment the memory order of its parameter: fused kernels walk both side by side.
-
-    A run may go on with another --channels_last than the one that it was saved with.
-    """
-    for parameter, moments in optimizer.state.items():
-        for name, moment in moments.items():
-            if moment.shape == parameter.shape:
-                moments[name] = torch.empty_like(parameter).copy_(moment)
+        if self.graphed:
+            self.graphed.forget()
 
 
 def translate(net: nn.Module, images: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """CUT and FastCUT: Park et al., Contrastive Learning for Unpaired Image-to-Image Translation, ECCV 2020."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,9 +52,8 @@ class CUTModel(AdversarialModel):
             help="numbers of the layers of G whose features the NCE loss compares, separated by commas; the "
                  "default depends on --netG")
         add("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?", const=True,
-            default=False,
-            help="take the negatives from all images of the minibatch, not only from the same image "
-                 "(single-image translation does)")
+            default=False, help="take the negatives from all images of the minibatch, not only from the same "
+                                "image (single-image translation does)")
         add("--nce_negatives", choices=["internal", "external", "both"], default="internal",
             help="negatives from the same image (internal), from earlier images, encoded by slow copies of "
                  "G and F (external), or both")
@@ -84,7 +82,7 @@ class CUTModel(AdversarialModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        self.flipped_for_equivariance = False
+        self.mirror = self.flipped_for_equivariance = False
         self.netG = self.add_network("G", build_generator(opt))
         if opt.isTrain:
             check_cut_flags(opt)
@@ -118,7 +116,14 @@ class CUTModel(AdversarialModel):
         images = {"real_A": self.real_A, "fake_B": self.fake_B, "real_B": self.real_B}
         return images | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
 
+    def graph_obstacle(self) -> str:
+        return "the queues of --nce_negatives are new tensors after every step" if self.queue else ""
+
     # ---- the step
+
+    def draw_choices(self) -> tuple[Any, ...]:
+        self.mirror = self.opt.flip_equivariance and self.draw_flip()
+        return (self.mirror,)
 
     def set_input(self, batch: Batch) -> None:
         super().set_input(batch)
@@ -137,7 +142,7 @@ class CUTModel(AdversarialModel):
         Where `uses_identity_first`, G(real_B) and its loss come first, alone, and leave nothing behind but
         gradients; idt_B is then a plain image without a graph.
         """
-        self.flipped_for_equivariance = self.opt.flip_equivariance and self.draw_flip()
+        self.flipped_for_equivariance = self.mirror
         if self.uses_identity_first:
             self.early_NCE_Y = early_backward(self.identity_loss, self.parameters_of("G", "F"))
             self.fake_B, = self.generate(self.real_A)
@@ -211,8 +216,6 @@ class CUTModel(AdversarialModel):
         """True for half of the steps; drawn on the CPU, so that nothing waits for the device."""
         return bool(torch.rand(()) < 0.5)
 
-    # ---- the identity pass first
-
     @property
     def uses_identity_first(self) -> bool:
         """Whether G(B) and its loss come before G(A).
@@ -222,10 +225,9 @@ class CUTModel(AdversarialModel):
         whose gradients need scaling all the way, where G mixes the images of a pass, where a weighting or a
         relation may learn, too, and where a subclass has a step of its own and may learn from idt_B.
         """
-        plain = self.patch_nce.weighting is None and self.patch_nce.relation is None
-        return (self.identity_first and self.opt.nce_idt and self.opt.lambda_NCE > 0 and plain
-                and not self.overrides(*STEP)
-                and self.device.type == "cpu" and self.repeatable["G"] and self.precision.name != "fp16"
+        return (self.identity_first and self.opt.nce_idt and self.opt.lambda_NCE > 0 and self.repeatable["G"]
+                and self.patch_nce.weighting is self.patch_nce.relation is None
+                and not self.overrides(*STEP) and self.device.type == "cpu" and self.precision.name != "fp16"
                 and self.real_A[:, 0].numel() >= BUSY_PIXELS)
 
     def overrides(self, *methods: str) -> bool:
@@ -249,7 +251,7 @@ class CUTModel(AdversarialModel):
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | ({"nce_memory": self.queue.state_dict()} if self.queue else {})
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.queue and "nce_memory" not in state:
             raise ValueError(f"it was saved without --nce_negatives {self.opt.nce_negatives}")
         super().load_state_dict(state)

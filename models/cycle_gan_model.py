@@ -61,6 +61,9 @@ class CycleGANModel(AdversarialModel):
             images |= {"real_B": real_B, "fake_A": fake_A, "rec_B": translate(self.netG_A, fake_A)}
         return images
 
+    def graph_obstacle(self) -> str:
+        return "the host draws images from the pools: --pool_size 0 has none" if self.opt.pool_size else ""
+
     # ---- the step
 
     def optimize_parameters(self) -> None:

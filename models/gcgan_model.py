@@ -61,6 +61,9 @@ class GcGANModel(AdversarialModel):
                     "real_B": self.real_B}
         return images | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
 
+    def graph_obstacle(self) -> str:
+        return "the host draws images from the pools: --pool_size 0 has none" if self.opt.pool_size else ""
+
     # ---- the step
 
     def optimize_parameters(self) -> None:

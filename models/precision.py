@@ -55,6 +55,14 @@ class Precision:
             self.scaler.update()
             self._stepped = False
 
+    def forget_step(self) -> None:
+        """After a step that was broken off: as if it had not begun."""
+        self._stepped = False
+        if self.scaler.is_enabled():        # it counts updates until the end of the step, and starts afresh
+            state = self.scaler.state_dict()
+            self.scaler = torch.amp.GradScaler(self.device.type)
+            self.scaler.load_state_dict(state)
+
     def load_scaler(self, state: dict[str, Any] | None) -> None:
         """Go on with the scale of an earlier fp16 run; any other run has none."""
         if state and self.scaler.is_enabled():

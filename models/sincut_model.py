@@ -48,7 +48,7 @@ class SinCUTModel(CUTModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        self.steps = 0
+        self.steps, self.R1_is_due = 0, False
         if opt.isTrain:
             self.latest_R1 = torch.zeros((), device=self.device)
         elif opt.no_noise and isinstance(self.netG, StyleGAN2Generator):
@@ -58,7 +58,16 @@ class SinCUTModel(CUTModel):
         """G; a whole image is translated in tiles where G allows that."""
         return self.netG if self.netG.reach is None else Tiled(self.netG)
 
+    def graph_obstacle(self) -> str:
+        return super().graph_obstacle()
+
     # ---- the step
+
+    def draw_choices(self) -> tuple[Any, ...]:
+        """Whether the step is mirrored, and whether it has R1 (--R1_every)."""
+        self.R1_is_due = self.opt.lambda_R1 > 0 and self.steps % self.opt.R1_every == 0
+        self.steps += 1
+        return (*super().draw_choices(), self.R1_is_due)
 
     def forward(self) -> None:
         super().forward()
@@ -69,13 +78,12 @@ class SinCUTModel(CUTModel):
     def compute_D_loss(self) -> Tensor:
         """CUT's, and R1, shown as D_R1 with its weight; steps without it (--R1_every) show the latest."""
         loss = super().compute_D_loss()
+        if self.R1_is_due:
+            r1 = self.opt.lambda_R1 / 2 * r1_penalty(self.netD, self.real_B)
+            self.latest_R1.copy_(r1.detach())
+            loss = loss + self.opt.R1_every * r1
         if self.opt.lambda_R1 > 0:
-            if self.steps % self.opt.R1_every == 0:
-                r1 = self.opt.lambda_R1 / 2 * r1_penalty(self.netD, self.real_B)
-                self.latest_R1 = r1.detach()
-                loss = loss + self.opt.R1_every * r1
-            self.losses["D_R1"] = self.latest_R1
-        self.steps += 1
+            self.losses["D_R1"] = self.latest_R1.clone()
         return loss
 
     def compute_G_loss(self) -> Tensor:
@@ -93,4 +101,5 @@ class SinCUTModel(CUTModel):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.steps, self.latest_R1 = state["steps"], state["latest_R1"].to(self.device)
+        self.steps = state["steps"]
+        self.latest_R1.copy_(state["latest_R1"])

@@ -173,6 +173,8 @@ def add_speed(parser: OptionParser, is_train: bool) -> None:
     add("--channels_last", type=str2bool, nargs="?", const=True, default=None,
         help="keep feature maps in channels-last order; default: with bf16 on a CPU, where that is faster")
     if is_train:
+        add("--cuda_graph", type=str2bool, nargs="?", const=True, default=False,
+            help="launch a training step as one CUDA graph: for a GPU that small minibatches leave waiting")
         add("--grad_checkpoint", action="store_true",
             help="keep fewer of G's activations and compute the others again: about a third more time")
         add("--cache", choices=CACHES, default="none",

@@ -90,9 +90,12 @@ class SequentialGenerator(Generator):
 
     checkpointing: keep the activations after every few modules alone, and compute the others again in
     backward: about a third more time, less than half the memory.
+    draws_random: whether a pass may draw random numbers. Then computing again needs their generator's state,
+    which the host has to read: no CUDA graph can be made of that.
     """
 
     checkpointing: bool = False
+    draws_random: bool = True
 
     @abstractmethod
     def stages(self) -> Sequence[nn.Module]:
@@ -120,7 +123,8 @@ class SequentialGenerator(Generator):
         features, start = [], 0
         for end in sorted(ends):
             part = stages[start:end]
-            x = checkpoint(through, part, x, use_reentrant=False) if again else through(part, x)
+            x = checkpoint(through, part, x, use_reentrant=False,
+                           preserve_rng_state=self.draws_random) if again else through(part, x)
             if end - 1 in layers:
                 features.append(x)
             start = end

@@ -41,6 +41,7 @@ class ResnetGenerator(SequentialGenerator):
                  norm: str = "instance", dropout: bool = False, antialias: bool = True,
                  antialias_up: bool = True):
         super().__init__()
+        self.draws_random = dropout
         bias = bias_with(norm)
 
         def normed(channels: int) -> list[nn.Module]:

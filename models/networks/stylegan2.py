@@ -89,7 +89,7 @@ class StyleGAN2Generator(SequentialGenerator):
         if not 0 <= num_downsampling <= downsamplings_to_4(largest):
             raise NetworkError(f"--stylegan2_G_num_downsampling is {num_downsampling}, but --crop_size "
                                f"{crop_size} allows 0 to {downsamplings_to_4(largest)}")
-        self.num_downsampling, self.blocks = num_downsampling, blocks
+        self.num_downsampling, self.blocks, self.draws_random = num_downsampling, blocks, noise
         self.size_multiple = 2**num_downsampling
         if crop_size % self.size_multiple:
             raise NetworkError(f"--crop_size {crop_size} is not a multiple of {self.size_multiple}, which "
