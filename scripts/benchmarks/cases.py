@@ -4,13 +4,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scripts.benchmarks.processes import last_line, run_bounded
 from scripts.benchmarks.report import draw, quartiles, ratios, render
 from util.errors import RunError
 
@@ -97,7 +97,9 @@ def settings(case: Case, args: Namespace) -> dict[str, Any]:
 
 
 def measure(case: Case, args: Namespace) -> dict[str, Any]:
-    """The answer of the case's worker: seconds, images, peak_MB and, with --profile, operations."""
+    """The answer of the case's worker: seconds, images, peak_MB, the precision that `auto` stood for and,
+    with --profile, operations.
+    """
     if case.subject == "reference":
         return run_worker(args.reference_python, "reference_worker.py", args, settings(case, args))
     return run_worker(sys.executable, "project_worker.py", args, settings(case, args))
@@ -114,11 +116,10 @@ def run_worker(python: str, script: str, args: Namespace, settings: dict[str, An
     with tempfile.TemporaryDirectory() as folder:
         answer = os.path.join(folder, "answer.json")
         settings = settings | {"folder": folder, "threads": args.threads, "answer": answer}
-        command = [python, str(WORKERS / script), json.dumps(settings)]
-        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            print(f"{done.stdout[-1500:]}{done.stderr[-1500:]}", file=sys.stderr)
-            raise RunError(f"{script} failed in {checkout}; its output stands above")
+        command, log = [python, str(WORKERS / script), json.dumps(settings)], Path(folder, "log")
+        if run_bounded(command, log, seconds=args.timeout, cwd=checkout, environment=environment):
+            print(log.read_text(errors="replace")[-3000:], file=sys.stderr)
+            raise RunError(f"{script} failed in {checkout}; its output stands above: {last_line(log)}")
         return json.loads(Path(answer).read_text())
 
 
@@ -136,11 +137,16 @@ def summary(case: Case, runs: list[dict[str, Any]], args: Namespace,
     if args.command == "step" and case.model in STEP_GFLOP and set(case.flags.split()) <= SAME_OPERATIONS:
         gflop = STEP_GFLOP[case.model] * (sizes["size"] / 256) ** 2 * sizes["batch_size"]
         row["GFLOP/s"] = round(gflop / median, 1)
-        best = peak.get("bf16_GFLOP/s" if case.precision in ("bf16", "fp16") else "fp32_GFLOP/s")
-        row["of_peak"] = round(gflop / median / best, 3)
+        if best := peak_of(runs[0].get("precision", case.precision), peak):
+            row["of_peak"] = round(gflop / median / best, 3)
     if "operations" in runs[0]:
         row["operations"] = runs[0]["operations"]
     return row
+
+
+def peak_of(precision: str, peak: dict[str, float]) -> float | None:
+    """GFLOP/s that the device reaches in a number format; a CPU's fp16 is set beside its bf16."""
+    return peak.get(f"{precision}_GFLOP/s", peak.get("bf16_GFLOP/s") if precision == "fp16" else None)
 
 
 def machine(args: Namespace) -> dict[str, Any]:
