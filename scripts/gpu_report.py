@@ -48,15 +48,16 @@ DOMAINS = ("trainA", "trainB", "testA", "testB")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--dataroot", type=Path, help="folder with trainA, trainB, testA and testB (default: datasets/horse2zebra "
-                                      "where it is, else images that are made)")
+    add("--dataroot", type=Path, help="folder with trainA, trainB, testA and testB (default: "
+                                      "datasets/horse2zebra where it is, else images that are made)")
     add("--minutes", type=float, default=10, help="for everything together (default: 10)")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run (default: all)")
     add("--reference", help="a checkout of the published code to time beside this one")
-    add("--output", type=Path, help="page to write, its images beside it (default: docs/gpu.md; a rehearsal: a "
-                                    "temporary folder)")
+    add("--output", type=Path, help="page to write, its images beside it (default: docs/gpu.md; of a "
+                                    "rehearsal, gpu.md in --work)")
     add("--work", type=Path, help="folder for runs and logs (default: a temporary one)")
     add("--rehearsal", action="store_true", help="small sizes on the CPU (default where there is no GPU)")
     args = parser.parse_args(argv)
@@ -71,28 +72,32 @@ def check(args: argparse.Namespace) -> None:
     if args.dataroot and (missing := [name for name in DOMAINS if not (args.dataroot / name).is_dir()]):
         raise UsageError(f"--dataroot {args.dataroot} holds no {missing[0]}; it needs {', '.join(DOMAINS)}")
     if args.reference and not (Path(args.reference) / "options" / "train_options.py").is_file():
-        raise UsageError(f"--reference {args.reference} holds no options/train_options.py; name a checkout's root")
+        raise UsageError(f"--reference {args.reference} holds no options/train_options.py; name a checkout's "
+                         "root")
     if args.reference and args.rehearsal:
         raise UsageError("--reference is timed on a GPU alone; leave it out of a rehearsal")
     if args.output and args.output.suffix != ".md":
         raise UsageError(f"--output is {args.output}; give a page's name that ends in .md")
     if args.rehearsal and args.output and args.output.exists() and not is_rehearsal(args.output):
-        raise UsageError(f"--output {args.output} is no rehearsal's page, and a rehearsal may not replace it; "
-                         "name another")
+        raise UsageError(f"--output {args.output} is no rehearsal's page, and a rehearsal may not replace "
+                         "it; name another")
 
 
 def main() -> None:
     args = parse()
     check(args)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))   # what it started ends with it
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))    # ends what it started
+    if args.rehearsal:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")       # tiny networks are slower on many
     work = (args.work or Path(tempfile.mkdtemp(prefix="gpu_report_"))).absolute()
     page = (args.output or (work / "gpu.md" if args.rehearsal else PAGE)).absolute()
     work.mkdir(parents=True, exist_ok=True)
     auto = TrainOptions().parse(["--dataroot", "none", "--gpu_ids", "-1" if args.rehearsal else "0"])
     plan = (rehearsal_plan(args.minutes) if args.rehearsal else
             gpu_plan(args.minutes, auto, precisions_of_gpu(), bool(args.reference)))
-    record: dict[str, Any] = {"command": " ".join(["python scripts/gpu_report.py", *map(shlex.quote, sys.argv[1:])]),
-                              "date": time.strftime("%Y-%m-%d"), "facts": facts(args.rehearsal), "parts": {}}
+    record: dict[str, Any] = {
+        "command": " ".join(["python scripts/gpu_report.py", *map(shlex.quote, sys.argv[1:])]),
+        "date": time.strftime("%Y-%m-%d"), "facts": facts(args.rehearsal), "parts": {}}
     began = time.monotonic()
     try:
         run_parts(args, plan, work, record, began, lambda: keep(page, work, record, plan, auto))
@@ -137,9 +142,12 @@ def facts(rehearsal: bool) -> dict[str, Any]:
     if not rehearsal:
         card = torch.cuda.get_device_properties(0)
         found = {"device": card.name, "its memory": f"{card.total_memory / 2**30:.1f} GiB",
-                 "compute capability": f"{card.major}.{card.minor}", "multiprocessors": card.multi_processor_count,
-                 "driver": output("nvidia-smi", "--query-gpu=driver_version,power.limit", "--format=csv,noheader"),
-                 "CUDA or ROCm": torch.version.cuda or torch.version.hip, "cuDNN": torch.backends.cudnn.version()}
+                 "compute capability": f"{card.major}.{card.minor}",
+                 "multiprocessors": card.multi_processor_count,
+                 "driver, power limit": output("nvidia-smi", "--query-gpu=driver_version,power.limit",
+                                               "--format=csv,noheader"),
+                 "CUDA or ROCm": torch.version.cuda or torch.version.hip,
+                 "cuDNN": torch.backends.cudnn.version()}
     return found | {"PyTorch": torch.__version__, "Python": platform.python_version(),
                     "processor": f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores",
                     "system": f"{platform.system()} {platform.release()}",
@@ -176,7 +184,8 @@ def closing(args: argparse.Namespace, page: Path, work: Path, record: dict[str, 
     images = " ".join(str(path) for path in sorted(page.parent.glob(f"{page.stem}_*.*")))
     lines.append(f"commit: git add {page} {images}")
     if args.dataroot or HORSES.is_dir():
-        lines.append(f"  {page.stem}_sheet.png shows images of the data set: commit it where their licence allows")
+        lines.append(f"  {page.stem}_sheet.png shows images of the data set: commit it where their licence "
+                     "allows that")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Worker of gpu_report.py: how far a training step on the device lies from the same step in float64 on the CPU.
+"""Worker of gpu_report.py: how far a step on the device lies from the same step in float64 on the CPU.
 
 Both steps start from the same weights and images and draw the same random numbers. Compared are the losses,
 the gradients of each network, and the change of all weights. Reads its settings as JSON; writes a line of
@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 
 class DrawnOnCPU(TorchFunctionMode):
-    """While entered, random tensors come from the CPU's generator in float32, whatever device asks for them."""
+    """While entered, random tensors come from the CPU's generator in float32, for whatever device."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})

@@ -18,7 +18,8 @@ def run_tests(context: Context, data: Data) -> None:
     if not files:
         raise RunError(f"{ROOT / 'tests'} holds no tests marked cuda")
     log = context.work / "log.txt"
-    command = [sys.executable, "-m", "pytest", "-v", "-m", "cuda", "-p", "no:cacheprovider", "--color=no", *files]
+    command = [sys.executable, "-m", "pytest", "-v", "-m", "cuda", "-p", "no:cacheprovider", "--color=no",
+               *files]
     try:
         code = run_bounded(command, log, seconds=context.left, cwd=ROOT)
     finally:

@@ -30,8 +30,10 @@ def judge(auto: dict[str, Any], rows: Sequence[Row], agreement: Sequence[dict[st
     for flag in ("channels_last", "compile", "cuda_graph"):
         if flag in auto:
             typed = f"--{flag} false" if auto[flag] else f"--{flag}"
-            other = next((row for row in steps if row["precision"] == "auto" and row["changed"] == typed), None)
-            found.append(compare(f"--{flag}", str(auto[flag]).lower(), str(not auto[flag]).lower(), base, other))
+            other = next((row for row in steps
+                          if row["precision"] == "auto" and row["changed"] == typed), None)
+            now, then = (str(value).lower() for value in (bool(auto[flag]), not auto[flag]))
+            found.append(compare(f"--{flag}", now, then, base, other))
     wrong = [row["model"] for row in agreement if row["precision"] == chosen and not row["agrees"]]
     if wrong:
         found.append(Choice("--precision", chosen, "fp32", "contradicted",
@@ -47,6 +49,6 @@ def compare(flag: str, chosen: str, other: str, base: Row | None, changed: Row |
         return Choice(flag, chosen, other, "not measured", changed["said"][-1])
     times = base["seconds"] / changed["seconds"]
     clear = changed["quartiles"][1] < base["quartiles"][0]
-    why = (f"{1000 * base['seconds']:.2f} ms a step; with {other} {1000 * changed['seconds']:.2f} ms, "
+    why = (f"{1000 * base['seconds']:.2f} ms a step, with {other} {1000 * changed['seconds']:.2f} ms: "
            f"{times:.2f} times as fast")
     return Choice(flag, chosen, other, "contradicted" if times > MARGIN and clear else "holds", why)

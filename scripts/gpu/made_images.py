@@ -10,7 +10,10 @@ BROWN, GREEN, WHITE, BLACK = (np.array(c, np.float32) for c in (
 
 
 def make_images(folder: Path, *, count: int, size: int) -> Path:
-    """Write trainA, trainB (`count` images each), testA, testB (a quarter, at least two). Returns the folder."""
+    """Write trainA, trainB (`count` images each), testA and testB (a quarter, at least two).
+
+    Returns the folder.
+    """
     for number, domain in enumerate("AB"):
         for phase, images in (("train", count), ("test", max(2, count // 4))):
             random = np.random.default_rng([number, images, size])
@@ -25,7 +28,8 @@ def make_images(folder: Path, *, count: int, size: int) -> Path:
 def draw(random: np.random.Generator, size: int, *, striped: bool) -> np.ndarray:
     """One ellipse, the animal, on grass; uint8 [size, size, 3]."""
     y, x = np.mgrid[:size, :size] / size
-    centre, axes, angle = random.uniform(0.35, 0.65, 2), random.uniform(0.15, 0.35, 2), random.uniform(0, np.pi)
+    centre, axes = random.uniform(0.35, 0.65, 2), random.uniform(0.15, 0.35, 2)
+    angle = random.uniform(0, np.pi)
     along = (x - centre[0]) * np.cos(angle) + (y - centre[1]) * np.sin(angle)
     across = (y - centre[1]) * np.cos(angle) - (x - centre[0]) * np.sin(angle)
     inside = ((along / axes[0]) ** 2 + (across / axes[1]) ** 2 < 1)[..., None]

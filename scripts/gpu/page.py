@@ -13,9 +13,35 @@ from scripts.gpu.plan import Plan
 from scripts.reports.compare_curves import draw as draw_losses
 from util.atomic import write_text
 
-REHEARSAL = "# Rehearsal of the GPU report, on a CPU\n"      # the first line of every rehearsal, and of no other
+REHEARSAL = "# Rehearsal of the GPU report, on a CPU\n"      # a rehearsal's first line, and no other page's
 TITLES = {"tests": "tests marked `cuda`", "agreement": "agreement with float64", "memory": "memory",
           "speed": "speed", "training": "a training, killed and resumed"}
+NAME_IN_LEGEND = "the training"
+KINDS = {
+    "step": "Steps: 20 warm up (2 on a CPU), then rows of 10 are timed between two synchronisations (on a "
+            "CPU, each step).",
+    "epoch": "An epoch, reading images included: the time of the whole.",
+    "translate": "test.py from its start to its end: the time of the whole."}
+ABOUT_REHEARSALS = """**The numbers say nothing about a GPU, nor about this CPU**: tiny networks and
+images ran through all parts of the report, to show that each works before there is a GPU.
+"""
+ABOUT_CHOICES = """## What `auto` chose
+
+CUT at batch 1, one choice changed at a time. A choice is contradicted where another is more than 5 % faster
+and the quartiles do not overlap.
+"""
+ABOUT_MEMORY = """## Memory at {side} pixels, in MiB
+
+Computed, as for the table in performance.md: any step but the first. Counted by the GPU's allocator: steps
+after the first; all steps, cuDNN's trials among them; and what it took from the GPU.
+"""
+ABOUT_AGREEMENT = """## Agreement with float64
+
+One step on the device beside the same step in float64 on the CPU: the largest relative difference of a loss
+and of a network's gradients, and the correlation of the weights' changes. Adam's first change is nearly the
+gradient's sign, so weights whose gradient is rounding alone lower it. Limits of losses and gradients:
+{limits}.
+"""
 H2Z_STEPS, EPOCHS = 1334, 400       # an epoch of horse2zebra at batch 1, and the paper's schedule
 
 
@@ -28,10 +54,18 @@ def write_page(page: Path, record: dict[str, Any], plan: Plan, auto: Namespace) 
     page.parent.mkdir(parents=True, exist_ok=True)
     parts = record["parts"]
     choices = choices_of(record, plan, auto)
-    text = [head(record, plan), summary(parts, choices), machine(record["facts"]), chosen(choices),
-            speed(parts.get("speed", {}), page), memory(parts.get("memory", {}), plan),
-            agreement(parts.get("agreement", {})), training(parts.get("training", {}), page),
-            tests(parts.get("tests", {}))]
+    sections = (lambda: head(record, plan), lambda: summary(parts, choices, plan),
+                lambda: machine(record["facts"]), lambda: chosen(choices),
+                lambda: speed(parts.get("speed", {}), page), lambda: memory(parts.get("memory", {}), plan),
+                lambda: agreement(parts.get("agreement", {})),
+                lambda: training(parts.get("training", {}), page), lambda: tests(parts.get("tests", {})))
+    text = []
+    for section in sections:
+        try:
+            text.append(section())
+        except Exception as error:      # ten minutes of a GPU are worth more than a section of their page
+            text.append(f"**A section could not be written** ({type(error).__name__}: {error}); its numbers "
+                        "are in record.json.\n")
     write_text(page, "\n".join(filter(None, text)))
 
 
@@ -53,17 +87,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], words: int = 1) ->
 
 def head(record: dict[str, Any], plan: Plan) -> str:
     if plan.device == "cpu":
-        return (f"{REHEARSAL}\n    {record['command']}\n\nMade {record['date']}. **The numbers say nothing about a GPU, "
-                "nor about this CPU:** tiny networks and images ran\nthrough all parts of the report, to show that "
-                "each works before there is a GPU.\n")
-    return (f"# On a GPU: {record['facts']['device']}\n\n    {record['command']}\n\nwrote this page {record['date']}, "
-            "and the images on it. The computed numbers are in [performance.md](performance.md).\n")
+        return f"{REHEARSAL}\n    {record['command']}\n\nMade on {record['date']}. {ABOUT_REHEARSALS}"
+    return (f"# On a GPU: {record['facts']['device']}\n\n    {record['command']}\n\nwrote this page on "
+            f"{record['date']}, and its images. What was computed without a GPU stands in\n"
+            "[performance.md](performance.md).\n")
 
 
-def summary(parts: dict[str, dict[str, Any]], choices: list[Choice]) -> str:
+def summary(parts: dict[str, dict[str, Any]], choices: list[Choice], plan: Plan) -> str:
     lines = []
     step = next((row for row in fastest(parts) if row["batch_size"] == 1), None)
-    if step:
+    if step and plan.device != "cpu":
         hours = step["seconds"] * H2Z_STEPS * EPOCHS / 3600
         lines.append(f"- **{step['case']}: {milliseconds(step['seconds'])} a step**, the fastest at batch 1; "
                      f"{EPOCHS} epochs of {H2Z_STEPS:,} such steps take {hours:.1f} hours.")
@@ -71,10 +104,11 @@ def summary(parts: dict[str, dict[str, Any]], choices: list[Choice]) -> str:
     lines += [f"- **`auto` is contradicted**: `{one.flag} {one.chosen}`, but {one.why}." for one in against]
     if not against:
         measured = sum(choice.verdict == "holds" for choice in choices)
-        lines.append(f"- None of `auto`'s choices is contradicted ({measured} compared, "
-                     f"{len(choices) - measured} not measured).")
+        lines.append(f"- None of `auto`'s choices is contradicted: {measured} compared, "
+                     f"{len(choices) - measured} not measured.")
     rows = [[TITLES[name], "not run" if name not in parts else result(name, parts[name]),
-             f"{parts[name]['seconds']:.0f} s" if "seconds" in parts.get(name, {}) else ""] for name in TITLES]
+             f"{parts[name]['seconds']:.0f} s" if "seconds" in parts.get(name, {}) else ""]
+            for name in TITLES]
     return "\n".join(lines) + "\n\n" + table(["part", "result", "time"], rows, words=2)
 
 
@@ -109,9 +143,7 @@ def machine(facts: dict[str, Any]) -> str:
 
 def chosen(choices: list[Choice]) -> str:
     rows = [[f"`{one.flag}`", one.chosen, one.other, one.verdict, one.why] for one in choices]
-    return ("## What `auto` chose\n\nCUT at batch 1, one choice changed at a time. A choice is contradicted where "
-            "another is more than 5 % faster and the\nquartiles do not overlap.\n\n"
-            + table(["flag", "chosen", "instead", "verdict", ""], rows, words=5))
+    return f"{ABOUT_CHOICES}\n" + table(["flag", "chosen", "instead", "verdict", ""], rows, words=5)
 
 
 def milliseconds(seconds: float) -> str:
@@ -122,10 +154,7 @@ def speed(data: dict[str, Any], page: Path) -> str:
     if not data:
         return ""
     text = ["## Speed\n"]
-    for what, title in (("step", "Steps: 20 or more warm up (2 on a CPU), then rows of 10 are timed between two "
-                                 "synchronisations (each by itself on a CPU)."),
-                        ("epoch", "An epoch, reading images included; seconds of the whole."),
-                        ("translate", "test.py from its start to its end; seconds of the whole.")):
+    for what, title in KINDS.items():
         rows = [row for row in data.get("rows", []) if row["what"] == what]
         if rows:
             text += [title, "", timings_table(rows)]
@@ -134,7 +163,8 @@ def speed(data: dict[str, Any], page: Path) -> str:
         image = page.with_name(f"{page.stem}_speed.svg")
         write_text(image, draw(steps, "step"))
         text.append(f"![Bars: milliseconds a step and peak of memory of every case above]({image.name})\n")
-    peak = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in data.get("peak", {}).items())
+    peak = ", ".join("{} {:,.0f} {}".format(name.split("_")[0], value, name.split("_")[1])
+                     for name, value in data.get("peak", {}).items())
     text += [f"The device's measured peak: {peak}.\n"] if peak else []
     said = {line: row["case"] for row in data.get("rows", []) for line in row["said"]}
     text += [f"- {case}: {line}" for line, case in said.items()]
@@ -163,10 +193,8 @@ def memory(data: dict[str, Any], plan: Plan) -> str:
     rows = [[f"`{row['flags']}`", row["batch"], f"{row['computed']:,.0f}",
              *(f"{row[key]:,.0f}" if key in row else row.get("note", "not counted on a CPU")
                for key in ("later", "all", "reserved"))] for row in data["rows"]]
-    return (f"## Memory at {side} pixels, in MiB\n\nComputed as in [performance.md](performance.md#how-much-fits-on-a-gpu) "
-            "(any step but the first), and what the GPU's allocator counted: in steps\nafter the first, in all steps "
-            "(cuDNN's trials among them), and what it took from the GPU.\n\n"
-            + table(["flags", "batch", "computed", "later steps", "all steps", "reserved"], rows))
+    return ABOUT_MEMORY.format(side=side) + "\n" + table(
+        ["flags", "batch", "computed", "later steps", "all steps", "reserved"], rows)
 
 
 def agreement(data: dict[str, Any]) -> str:
@@ -177,11 +205,8 @@ def agreement(data: dict[str, Any]) -> str:
              f"{row['scale']:g}" if row["precision"] == "fp16" else "", "yes" if row["agrees"] else "**no**"]
             for row in data["rows"]]
     limits = "; ".join(f"{name} {loss:g} and {gradients:g}" for name, (loss, gradients) in LIMITS.items())
-    return ("## Agreement with float64\n\nOne step on the device beside the same step in float64 on the CPU: the largest "
-            "relative difference of a loss and of a\nnetwork's gradients, and the correlation of the weights' changes. "
-            f"Adam's first change is nearly the gradient's sign, so\nweights whose gradient is rounding alone lower it. "
-            f"Limits of losses and gradients: {limits}.\n\n"
-            + table(["model", "format", "losses", "gradients", "changes", "fp16's scale", "agrees"], rows, words=2))
+    return ABOUT_AGREEMENT.format(limits=limits) + "\n" + table(
+        ["model", "format", "losses", "gradients", "changes", "fp16's scale", "agrees"], rows, words=2)
 
 
 def training(data: dict[str, Any], page: Path) -> str:
@@ -196,14 +221,14 @@ def training(data: dict[str, Any], page: Path) -> str:
         text.append(f"- `--continue_train`: {data['resumed']['line']}.")
     if "ended" in data:
         end = data["ended"]
-        gaps = (f"every {end['usual_gap']} images, the largest gap {end['largest_gap']}"
+        gaps = (f"one every {end['usual_gap']} images, the largest gap {end['largest_gap']}"
                 if end["in_order"] else "**not in order**")
-        text.append(f"- SIGTERM after {end['images']:,} images: exit code {end['code']}"
-                    f"{'' if end['code'] == 143 else ' (**143 was expected**)'}, saved after {end['saved']:,}; "
-                    f"{end['lines']:,} lines of losses, {gaps}.")
+        code = "143" if end["code"] == 143 else f"{end['code']} (**143 was expected**)"
+        text.append(f"- SIGTERM after {end['images']:,} images: exit code {code}, saved after "
+                    f"{end['saved']:,}; {end['lines']:,} lines of losses, {gaps}.")
     if "compute" in data:
-        text.append(f"- Seconds an image, medians of `loss_log.txt`: {data['compute']} computing, {data['data']} "
-                    "waiting for images.")
+        text.append(f"- Seconds an image, medians of `loss_log.txt`: {data['compute']} computing, "
+                    f"{data['data']} waiting for images.")
     if data.get("losses"):
         image = page.with_name(f"{page.stem}_losses.svg")
         write_text(image, draw_losses({NAME_IN_LEGEND: [data["losses"]]}, list(data["losses"]), 5))
@@ -213,9 +238,6 @@ def training(data: dict[str, Any], page: Path) -> str:
         shutil.copyfile(data["sheet"], image)
         text.append(f"\n![{data['translated']} test images above, their translations below]({image.name})")
     return "\n".join(text) + "\n"
-
-
-NAME_IN_LEGEND = "the training"
 
 
 def tests(data: dict[str, Any]) -> str:

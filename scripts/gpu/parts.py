@@ -58,7 +58,7 @@ def run_part(name: str, part: Callable[[Context, Data], None], context: Context,
 
 
 def run_worker(script: str, settings: dict[str, Any], context: Context, data: Data) -> None:
-    """Run a worker of this folder; data["rows"] is what it has written, also where it does not come to its end."""
+    """Run a worker of this folder; data["rows"] is what it has written, be it whole or not."""
     answer, log = context.work / "rows.jsonl", context.work / "log.txt"
     answer.unlink(missing_ok=True)
     command = [sys.executable, str(ROOT / "scripts" / "gpu" / script),

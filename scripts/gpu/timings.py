@@ -47,11 +47,14 @@ def time_one(timing: Timing, context: Context, peak: dict[str, float]) -> dict[s
     """A row: benchmark's summary, and with it what was timed and what the flags said of themselves."""
     args = arguments(timing, context)
     flags = f"{context.plan.timing_flags.get(timing.model, '')} {timing.flags}".strip()
-    subject, precision = ("reference", "fp32") if timing.precision == "reference" else ("ours", timing.precision)
-    found = measure(case := Case(subject, timing.model, precision, flags), args)
-    row = summary(case, [found], args, peak)
-    return row | {"case": timing.name, "what": timing.what, "changed": timing.flags, "said": found.get("said", []),
-                  "resolved": found.get("precision", precision)}
+    if timing.precision == "reference":
+        case = Case("reference", timing.model, "fp32")
+    else:
+        case = Case("ours", timing.model, timing.precision, flags)
+    found = measure(case, args)
+    return summary(case, [found], args, peak) | {
+        "case": timing.name, "what": timing.what, "changed": timing.flags, "said": found.get("said", []),
+        "resolved": found["precision"]}
 
 
 def arguments(timing: Timing, context: Context) -> Namespace:
@@ -59,7 +62,7 @@ def arguments(timing: Timing, context: Context) -> Namespace:
     plan: Plan = context.plan
     line = [timing.what, "--device", plan.device, "--batch_size", str(timing.batch), "--rounds", "1"]
     line += ["--size", str(plan.timing_size)] if plan.timing_size else []
-    line += ["--threads", str(os.cpu_count())]
+    line += ["--threads", os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))]
     if timing.what == "step":
         line += ["--steps", str(plan.steps)]
     else:

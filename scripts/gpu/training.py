@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from util.images import grid, save_image
 NAME = "gpu_report"
 KILL_AT, STOP_AT = 0.45, 0.85   # of the part's time; the rest is for ending and translating
 SHOWN = 8                       # translations in the sheet
-WENT_ON = re.compile(r"goes on at epoch \d+, image \d+ of it[^\n]*")
+WENT_ON = re.compile(r"goes on at epoch \d+, image \d+ of it")
 SECONDS = re.compile(r"time: ([\d.]+), data: ([\d.]+)\)")
 
 
@@ -34,8 +33,8 @@ class Run:
     def __init__(self, context: Context):
         plan = context.plan
         self.context, self.folder = context, context.work / NAME
-        self.place = ["--dataroot", str(context.dataroot), "--checkpoints_dir", str(context.work), "--name", NAME,
-                      "--gpu_ids", "0" if plan.device == "cuda" else "-1"]
+        self.place = ["--dataroot", str(context.dataroot), "--checkpoints_dir", str(context.work),
+                      "--name", NAME, "--gpu_ids", "0" if plan.device == "cuda" else "-1"]
         self.log = context.work / "train_log.txt"
         self.process: subprocess.Popen | None = None
 
@@ -46,7 +45,7 @@ class Run:
                                             start_new_session=True)
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        """Until the condition holds. Raises RunError where the program ends first, TimeUp after the part's time."""
+        """Until the condition holds. RunError where the program ends first, TimeUp after the part's time."""
         while not condition():
             if self.process.poll() is not None:
                 raise RunError(f"train.py ended with code {self.process.returncode}: {last_line(self.log)}")
@@ -103,8 +102,8 @@ def train(context: Context, data: Data) -> None:
 def order(images: list[int]) -> dict[str, Any]:
     """Whether the lines of a run that was killed and resumed are those of one that was not."""
     steps = [b - a for a, b in zip(images, images[1:], strict=False)]
-    return {"lines": len(images), "in_order": all(step > 0 for step in steps), "largest_gap": max(steps, default=0),
-            "usual_gap": statistics.mode(steps) if steps else 0}
+    return {"lines": len(images), "in_order": all(step > 0 for step in steps),
+            "largest_gap": max(steps, default=0), "usual_gap": statistics.mode(steps) if steps else 0}
 
 
 def what_is_on_record(run: Run) -> Data:
@@ -113,7 +112,10 @@ def what_is_on_record(run: Run) -> Data:
         return {}
     times = SECONDS.findall((run.folder / "loss_log.txt").read_text())
     compute, waiting = (statistics.median(map(float, each)) for each in zip(*times, strict=True))
-    return {"losses": read_run(run.folder), "compute": compute, "data": waiting}
+    finite = {name: [(images, value) for images, value in points if value is not None]
+              for name, points in read_run(run.folder).items()}      # in stats.jsonl, null is not finite
+    return {"losses": {name: points for name, points in finite.items() if points},
+            "compute": compute, "data": waiting}
 
 
 def translate(run: Run, context: Context, data: Data) -> None:
@@ -128,5 +130,5 @@ def translate(run: Run, context: Context, data: Data) -> None:
     pixels = [np.asarray(Image.open(path).convert("RGB"))
               for path in [*(folder / "real_A" / path.name for path in outputs), *outputs]]
     sheet = context.work / "sheet.png"
-    save_image(Path(sheet), grid(pixels, columns=len(outputs)))
+    save_image(sheet, grid(pixels, columns=len(outputs)))
     data |= {"sheet": str(sheet), "translated": len(outputs)}
