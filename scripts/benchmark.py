@@ -28,8 +28,10 @@ from scripts.benchmarks.cases import MODELS, time_cases  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 
 # Settings of the workers for which some sub-commands have no flag.
-DEFAULTS = {"reference": None, "reference_python": sys.executable, "steps": 1, "warmup": 0, "profile": False,
-            "dataroot": None, "max_dataset_size": None, "num_threads": 0, "items": None}
+DEFAULTS = {"reference": None, "reference_python": sys.executable, "steps": 1, "warmup": None,
+            "profile": False, "dataroot": None, "max_dataset_size": None, "num_threads": 0, "items": None,
+            "timeout": None}
+WARM_UP = {"cpu": 2, "cuda": 20}    # steps
 
 
 def parse(argv: Sequence[str] | None = None) -> Namespace:
@@ -48,8 +50,11 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
         add_case_flags(one, with_reference=one is not data)
     for one in (epoch, translate, data):
         add_data_flags(one)
-    step.add_argument("--steps", type=int, default=10, help="steps that count, in each round")
-    step.add_argument("--warmup", type=int, default=2, help="steps before those")
+    step.add_argument("--steps", type=int, default=10,
+                      help="steps that count, in each round; on a GPU ten times as many, ten at a time "
+                           "between two synchronisations: the host runs ahead as it does in training")
+    step.add_argument("--warmup", type=int, default=argparse.SUPPRESS,
+                      help=f"steps before those (default: {WARM_UP['cpu']}, on a GPU {WARM_UP['cuda']})")
     step.add_argument("--profile", action="store_true", help="also show where the time of one step goes")
     data.add_argument("--items", type=int, help="items to read in an epoch; default: all, SinCUT 1600 crops")
 
@@ -60,7 +65,10 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     memory = command("memory", "count how large a minibatch or an image fits on a GPU")
     memory.add_argument("--flags", action="append", metavar="='FLAGS'",
                         help="flags of train.py to count instead of the usual ones; given again, more rows")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.command == "step" and args.warmup is None:
+        args.warmup = WARM_UP[args.device]
+    return args
 
 
 def add_case_flags(parser: ArgumentParser, *, with_reference: bool) -> None:

@@ -4,13 +4,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scripts.benchmarks.processes import last_line, run_bounded
 from scripts.benchmarks.report import draw, quartiles, ratios, render
 from util.errors import RunError
 
@@ -28,7 +28,7 @@ SINCUT_ITEMS = 1600     # crops that `data` reads; an epoch of SinCUT, 100,000 c
 # the mean of mirrored and unmirrored steps.
 STEP_GFLOP = {"CUT": 1286.0, "FastCUT": 730.0}
 # Flags of --flags that do not change these operations.
-SAME_OPERATIONS = {"--channels_last", "--compile", "--grad_checkpoint"}
+SAME_OPERATIONS = {"--channels_last", "--compile", "--cuda_graph", "--grad_checkpoint", "true", "false"}
 
 
 class Case(NamedTuple):
@@ -49,8 +49,7 @@ class Case(NamedTuple):
 
 def time_cases(args: Namespace) -> None:
     """Time all cases round after round; print the table, and write --json and --plot."""
-    device = {"device": args.device, "clock": args.clock}
-    peak = run_worker(sys.executable, "peak_worker.py", args, device) if args.command == "step" else {}
+    peak = peak_of_device(args) if args.command == "step" else {}
     results: dict[Case, list[dict[str, Any]]] = {}
     for number in range(args.rounds):
         for case in cases(args):
@@ -68,6 +67,11 @@ def time_cases(args: Namespace) -> None:
         content = {"command": sys.argv[1:], "machine": machine(args), "peak": peak, "load": os.getloadavg(),
                    "results": table}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def peak_of_device(args: Namespace) -> dict[str, float]:
+    """The most that the device reaches: GFLOP/s in each number format, and GB/s of copying."""
+    return run_worker(sys.executable, "peak_worker.py", args, {"device": args.device, "clock": args.clock})
 
 
 def cases(args: Namespace) -> list[Case]:
@@ -97,7 +101,9 @@ def settings(case: Case, args: Namespace) -> dict[str, Any]:
 
 
 def measure(case: Case, args: Namespace) -> dict[str, Any]:
-    """The answer of the case's worker: seconds, images, peak_MB and, with --profile, operations."""
+    """The answer of the case's worker: seconds, images, peak_MB, the precision that `auto` stood for and,
+    with --profile, operations.
+    """
     if case.subject == "reference":
         return run_worker(args.reference_python, "reference_worker.py", args, settings(case, args))
     return run_worker(sys.executable, "project_worker.py", args, settings(case, args))
@@ -114,11 +120,10 @@ def run_worker(python: str, script: str, args: Namespace, settings: dict[str, An
     with tempfile.TemporaryDirectory() as folder:
         answer = os.path.join(folder, "answer.json")
         settings = settings | {"folder": folder, "threads": args.threads, "answer": answer}
-        command = [python, str(WORKERS / script), json.dumps(settings)]
-        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            print(f"{done.stdout[-1500:]}{done.stderr[-1500:]}", file=sys.stderr)
-            raise RunError(f"{script} failed in {checkout}; its output stands above")
+        command, log = [python, str(WORKERS / script), json.dumps(settings)], Path(folder, "log")
+        if run_bounded(command, log, seconds=args.timeout, cwd=checkout, environment=environment):
+            print(log.read_text(errors="replace")[-3000:], file=sys.stderr)
+            raise RunError(f"{script} failed in {checkout}; its output stands above: {last_line(log)}")
         return json.loads(Path(answer).read_text())
 
 
@@ -136,11 +141,16 @@ def summary(case: Case, runs: list[dict[str, Any]], args: Namespace,
     if args.command == "step" and case.model in STEP_GFLOP and set(case.flags.split()) <= SAME_OPERATIONS:
         gflop = STEP_GFLOP[case.model] * (sizes["size"] / 256) ** 2 * sizes["batch_size"]
         row["GFLOP/s"] = round(gflop / median, 1)
-        best = peak.get("bf16_GFLOP/s" if case.precision in ("bf16", "fp16") else "fp32_GFLOP/s")
-        row["of_peak"] = round(gflop / median / best, 3)
+        if best := peak_of(runs[0].get("precision", case.precision), peak):
+            row["of_peak"] = round(gflop / median / best, 3)
     if "operations" in runs[0]:
         row["operations"] = runs[0]["operations"]
     return row
+
+
+def peak_of(precision: str, peak: dict[str, float]) -> float | None:
+    """GFLOP/s that the device reaches in a number format; a CPU's fp16 is set beside its bf16."""
+    return peak.get(f"{precision}_GFLOP/s", peak.get("bf16_GFLOP/s") if precision == "fp16" else None)
 
 
 def machine(args: Namespace) -> dict[str, Any]:

@@ -17,6 +17,9 @@ import warnings
 
 warnings.simplefilter("ignore")
 
+IN_A_ROW = 10       # steps of a GPU between two synchronisations
+WARM_UP = {"cpu": 1, "cuda": 20}    # steps before an epoch
+
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
@@ -28,11 +31,15 @@ def main() -> None:
         torch.Tensor.cuda = lambda self, *args, **kwargs: self
     timed = {"step": steps, "epoch": epoch, "translate": translation}[settings["command"]]
     with contextlib.redirect_stdout(io.StringIO()):
-        seconds, images = timed(settings)
+        seconds, images, *peak = timed(settings)
     usage = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    peak = torch.cuda.max_memory_allocated() / 2**20 if settings["device"] == "cuda" else usage / 1024
+    on_gpu = settings["device"] == "cuda"
+    if not peak:
+        peak = [torch.cuda.max_memory_allocated() / 2**20 if on_gpu else usage / 1024]
+    # On a GPU it leaves torch's default, which rounds the factors of convolutions to TF32.
     with open(settings["answer"], "w") as stream:
-        json.dump({"seconds": seconds, "images": images, "peak_MB": peak}, stream)
+        json.dump({"seconds": seconds, "images": images, "peak_MB": peak[0],
+                   "precision": "tf32" if on_gpu else "fp32"}, stream)
 
 
 def flags(settings: dict) -> list:
@@ -88,6 +95,8 @@ def step(model, batch: dict) -> None:
 def steps(settings: dict) -> tuple:
     """Training steps on random images that lie in memory."""
     _, model = build(settings, None)
+    if settings["device"] == "cuda":
+        return throughput(model, settings), settings["batch_size"]
     seconds = []
     for number in range(settings["warmup"] + settings["steps"]):
         batch = random_batch(settings)
@@ -99,14 +108,32 @@ def steps(settings: dict) -> tuple:
     return seconds, settings["batch_size"]
 
 
+def throughput(model, settings: dict) -> list:
+    """Seconds a step on a GPU, each the mean of a row of steps between two synchronisations.
+
+    Minibatches come from pageable memory, as those of its loader do.
+    """
+    batches = [random_batch(settings) for _ in range(4)]
+    seconds = []
+    for steps in [settings["warmup"]] * bool(settings["warmup"]) + [IN_A_ROW] * settings["steps"]:
+        began = now(settings)
+        for number in range(steps):
+            step(model, batches[number % len(batches)])
+        model.get_current_losses()
+        seconds.append((now(settings) - began) / steps)
+    return seconds[-settings["steps"]:]
+
+
 def epoch(settings: dict) -> tuple:
-    """One epoch on the data set, reading it included; a step before warms up."""
+    """One epoch on the data set, reading it included; steps before warm up."""
     from data import create_dataset
 
     opt, model = build(settings, None)
     loader = create_dataset(opt)
     loader.set_epoch(1)
-    step(model, next(iter(loader)))
+    first = next(iter(loader))
+    for _ in range(WARM_UP[settings["device"]]):
+        step(model, first)
     began = now(settings)
     images = 0
     for batch in loader:
@@ -122,15 +149,21 @@ def translation(settings: dict) -> tuple:
     model.save_networks("latest")
     images = len(os.listdir(os.path.join(settings["dataroot"], "testA")))
     images = min(images, settings["max_dataset_size"] or images)
+    peak = os.path.join(settings["folder"], "peak")
     code = ("import runpy, sys, torch, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, '.'); "
             f"torch.set_num_threads({settings['threads']}); "
             + ("torch.Tensor.cuda = lambda self, *a, **k: self; " if settings["device"] == "cpu" else "")
-            + "runpy.run_path('test.py', run_name='__main__')")
+            + "runpy.run_path('test.py', run_name='__main__'); "
+            + f"open({peak!r}, 'w').write(str(torch.cuda.max_memory_allocated() / 2**20))")
     command = [sys.executable, "-c", code, *flags(settings), "--num_test", str(images), "--results_dir",
                settings["folder"]]
     began = now(settings)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return [now(settings) - began], images
+    seconds = [now(settings) - began]
+    if settings["device"] == "cpu":
+        return seconds, images
+    with open(peak) as stream:
+        return seconds, images, float(stream.read())
 
 
 if __name__ == "__main__":

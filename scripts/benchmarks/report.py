@@ -8,6 +8,7 @@ from util.loggers.curve import STYLE
 
 Row = dict[str, Any]    # of cases.summary
 BAR, LEFT, RIGHT, WIDTH = 26, 190, 130, 760     # pixels: height of a bar, margins for words, the whole
+LETTER = 7      # pixels of a letter, about
 COLOURS = {"reference": "#9aa4b1", "baseline": "#9aa4b1", "ours": "#4c8dff"}
 
 
@@ -23,7 +24,8 @@ def compared_with(row: Row, table: list[Row]) -> Row | None:
     def same(other: Row) -> bool:
         if other["subject"] == "baseline":
             return all(row[key] == other[key] for key in ("model", "precision", "flags"))
-        return other["subject"] == "reference" and row["model"] == other["model"]
+        return (other["subject"] == "reference" and row["model"] == other["model"]
+                and row.get("batch_size") == other.get("batch_size"))
 
     return next((other for other in table if same(other)), None) if row["subject"] == "ours" else None
 
@@ -44,9 +46,9 @@ def render(table: list[Row], peak: dict[str, float]) -> str:
              f"{'case':{width}}{'median s':>10}{'quartiles':>20}{'images/s':>10}{'peak MB':>9}{'GFLOP/s':>9}"
              f"{'of peak':>9}{'faster':>8}{'memory':>8}"]
     for row in table:
-        spread = "-".join(f"{q:.3f}" for q in row["quartiles"])
+        spread = "-".join(f"{q:.4f}" for q in row["quartiles"])
         ratio = row["ratio"] or {"faster": "", "memory": ""}
-        lines.append(f"{row['case']:{width}}{row['seconds']:10.3f}{spread:>20}{row['images_per_second']:10.3f}"
+        lines.append(f"{row['case']:{width}}{row['seconds']:10.4f}{spread:>20}{row['images_per_second']:10.3f}"
                      f"{row['peak_MB']:9}{row.get('GFLOP/s', ''):>9}{row.get('of_peak', ''):>9}"
                      f"{ratio['faster']:>8}{ratio['memory']:>8}")
     return "\n".join(lines + [line for row in table if "operations" in row for line in shares(row)])
@@ -65,23 +67,28 @@ def draw(table: list[Row], command: str) -> str:
     half = (len(table) + 1) * BAR + 10
     others = {row["subject"] for row in table} - {"ours"}
     beside = f" (of the {others.pop()}'s)" if others else ""
-    seconds = bars(table, "seconds", f"{command}: median seconds{beside}", "s", 2, 0)
-    memory = bars(table, "peak_MB", f"peak of memory{beside}", "MB", 0, half)
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{2 * half}">'
+    left = max(LEFT, 8 + LETTER * max(len(row["case"]) for row in table))
+    seconds = bars(table, "seconds", f"{command}: median seconds{beside}", "s", 2, 0, left)
+    memory = bars(table, "peak_MB", f"peak of memory{beside}", "MB", 0, half, left)
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + left - LEFT}" height="{2 * half}">'
             f'<style>{STYLE}</style>{seconds}{memory}</svg>\n')
 
 
-def bars(table: list[Row], field: str, title: str, unit: str, digits: int, top: float) -> str:
-    """A bar for each case, from `top` down, with its value and, for ours, its ratio to the other's."""
+def bars(table: list[Row], field: str, title: str, unit: str, digits: int, top: float, left: int) -> str:
+    """A bar for each case, from `top` down and `left` on, with its value and, for ours, its ratio to the
+    other's. Seconds below one are shown in milliseconds.
+    """
     longest = max(row[field] for row in table)
-    parts = [f'<text class="title" x="{LEFT}" y="{top + 16}">{escape(title)}</text>']
+    parts = [f'<text class="title" x="{left}" y="{top + 16}">{escape(title)}</text>']
     for number, row in enumerate(table, 1):
         y, width = top + number * BAR, (WIDTH - LEFT - RIGHT) * row[field] / longest
         value = f"{row[field]:,.{digits}f} {unit}"
+        if unit == "s" and row[field] < 1:
+            value = f"{1000 * row[field]:.1f} ms"
         if other := compared_with(row, table):
             value += f" ({row[field] / other[field]:.2f})"
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 15}" text-anchor="end">{escape(row["case"])}</text>'
-                     f'<rect x="{LEFT}" y="{y + 3}" width="{width:.1f}" height="16" '
+        parts.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{escape(row["case"])}</text>'
+                     f'<rect x="{left}" y="{y + 3}" width="{width:.1f}" height="16" '
                      f'fill="{COLOURS[row["subject"]]}"/>'
-                     f'<text x="{LEFT + width + 6:.1f}" y="{y + 15}">{value}</text>')
+                     f'<text x="{left + width + 6:.1f}" y="{y + 15}">{value}</text>')
     return "".join(parts)

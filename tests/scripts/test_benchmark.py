@@ -44,7 +44,7 @@ def test_what_it_times(what, tmp_path):
     images = {"step": 1, "epoch": 2, "translate": 2, "data": 2}[what]
     assert row["images_per_second"] == pytest.approx(images / row["seconds"], rel=0.01)
     assert row["samples"] == {"step": 2, "epoch": 1, "translate": 1, "data": 2}[what] and row["peak_MB"] > 100
-    assert f"CUT fp32 {small}{row['seconds']:10.3f}" in done.stdout
+    assert f"CUT fp32 {small}{row['seconds']:10.4f}" in done.stdout
     assert ("operations of one step" in done.stdout) == (what == "step")
     assert what != "step" or any("convolution" in one["operation"] for one in row["operations"])
     assert f"CUT fp32 {small}" in (tmp_path / "found.svg").read_text()
@@ -122,4 +122,5 @@ def test_the_page_counts_the_memory_of_the_cases_that_are_counted():
 def test_a_failing_case_shows_its_message(tmp_path):
     done = run("data", "--dataroot", tmp_path, "--rounds", 1, "--threads", 1, "--flags=--netG nonesuch")
     assert done.returncode == 1 and "nonesuch" in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("benchmark.py: error: project_worker.py failed")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("benchmark.py: error: project_worker.py failed") and "nonesuch" in last

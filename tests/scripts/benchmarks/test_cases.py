@@ -11,7 +11,7 @@ def arguments(**changes) -> Namespace:
     values = dict(command="step", models=["CUT"], precisions=["fp32", "bf16"], size=None, batch_size=None,
                   steps=2, warmup=1, clock="wall", device="cpu", dataroot=None, max_dataset_size=None,
                   num_threads=4, flags=None, profile=False, reference="somewhere", baseline=None, items=None,
-                  threads=1)
+                  threads=1, timeout=None)
     return Namespace(**values | changes)
 
 
@@ -49,6 +49,21 @@ def test_a_row_by_hand():
     # A quarter of the pixels, twice the images: half of 1286 GFLOP in 3 s.
     assert row["GFLOP/s"] == pytest.approx(643 / 3, abs=0.1)
     assert row["of_peak"] == pytest.approx(0.214, abs=1e-3)
+
+
+@pytest.mark.parametrize(("case", "resolved", "part"), [
+    ("fp32", "fp32", 1.0), ("tf32", "tf32", 0.5), ("auto", "bf16", 0.25), ("fp16", "fp16", 0.125),
+    ("auto", "fp32", 1.0)])
+def test_a_rate_is_set_beside_the_peak_of_the_format_that_ran(case, resolved, part):
+    """1286 GFLOP in 2 s are 643 a second."""
+    peak = {"fp32_GFLOP/s": 643.0, "tf32_GFLOP/s": 1286.0, "bf16_GFLOP/s": 2572.0, "fp16_GFLOP/s": 5144.0}
+    runs = [{"seconds": [2.0], "images": 1, "peak_MB": 1, "precision": resolved}]
+    assert summary(Case("ours", "CUT", case), runs, arguments(), peak)["of_peak"] == part
+
+
+def test_no_part_of_a_peak_that_was_not_measured():
+    runs = [{"seconds": [2.0], "images": 1, "peak_MB": 1, "precision": "tf32"}]
+    assert "of_peak" not in summary(Case("ours", "CUT", "tf32"), runs, arguments(), {"fp32_GFLOP/s": 643.0})
 
 
 def test_no_rate_where_flags_change_the_networks():

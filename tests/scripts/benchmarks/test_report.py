@@ -39,3 +39,10 @@ def test_bars_are_as_long_as_their_values():
     assert widths == [176, 440, 222.2, 440]       # 760 wide, 320 of it for words
     texts = [e.text for e in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert "2.00 s (0.40)" in texts and "99 MB" in texts and "CUT <fp32>" in texts
+
+
+def test_long_names_get_room_and_short_times_a_smaller_unit():
+    table = [{"case": "n" * 40, "subject": "ours", "model": "CUT", "seconds": 0.0081, "peak_MB": 50}]
+    tree = ElementTree.fromstring(draw(table, "step"))
+    assert tree.get("width") == str(760 + 288 - 190)      # 7 pixels a letter, and 8
+    assert "8.1 ms" in [e.text for e in tree.iter("{http://www.w3.org/2000/svg}text")]
