@@ -51,15 +51,25 @@ def attention_rows(feature: Tensor, num_patches: int) -> Tensor:
     f = feature.flatten(2).transpose(1, 2)          # [B, HW, C]
     count = f.shape[1]
     size = max(1, BLOCK // (len(f) * count))
-    entropy = torch.cat([row_entropy(rows @ f.transpose(1, 2)) for rows in f.split(size, dim=1)], 1)
+    entropy = torch.cat([log_entropy(rows @ f.transpose(1, 2)) for rows in f.split(size, dim=1)], 1)
     best = entropy.topk(min(num_patches, count), dim=1, largest=False, sorted=False).indices
     rows = f.gather(1, best.unsqueeze(2).expand(-1, -1, f.shape[2]))
     return (rows @ f.transpose(1, 2)).softmax(2)
 
 
-def row_entropy(logits: Tensor) -> Tensor:
-    """Entropy of softmax(logits) along the last dimension, in nats: logsumexp minus the mean logit."""
-    return logits.logsumexp(2) - (logits.softmax(2) * logits).sum(2)
+def log_entropy(logits: Tensor) -> Tensor:
+    """Logarithm of the entropy, in nats, of softmax(logits): [B, R, N] -> [B, R].
+
+    Raw features attend to little but themselves: many entropies are below the smallest float32, and equal by
+    rounding, but their logarithms are not. With s the sum of exp(z) over all but the largest, z = logits -
+    largest, and m the mean of -z there: entropy = log(1 + s) + m s / (1 + s), which is s (1 + m) for small s.
+    """
+    largest, at = logits.max(2, keepdim=True)
+    z = logits - largest
+    others = z.scatter(2, at, float("-inf"))
+    log_s, m = others.logsumexp(2), -(others.softmax(2) * z).sum(2)
+    s = log_s.exp()
+    return torch.where(log_s < -15, log_s + m.log1p(), (s.log1p() + m * s / (1 + s)).log())
 
 
 # ---- EnCo

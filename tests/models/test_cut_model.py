@@ -422,7 +422,9 @@ class NoReading(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("flags", [(), ("--CUT_mode", "FastCUT"), ("--gan_mode", "wgangp"),
-                                   ("--normG", "batch"), ("--lr_policy", "plateau")], ids=" ".join)
+                                   ("--normG", "batch"), ("--lr_policy", "plateau"),
+                                   ("--recipe", "hdce_src"), ("--nce_weighting", "ot"),
+                                   ("--nce_sampling", "query"), ("--nce_sampling", "dag")], ids=" ".join)
 def test_a_step_reads_no_tensor(flags, monkeypatch):
     # The norm takes another way on a GPU; on a CPU, where nothing waits, it looks at its statistics.
     monkeypatch.setattr(norm, "without_remainder", lambda normed, x, rstd: normed)

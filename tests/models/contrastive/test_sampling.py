@@ -9,6 +9,7 @@ from models.contrastive import sampling
 from models.contrastive.sampling import (
     attention_rows,
     discriminative_places,
+    log_entropy,
     low_scoring_places,
     query_places,
 )
@@ -39,6 +40,23 @@ def test_rows_have_the_lowest_entropy(block, monkeypatch):
         expected = numpy_rows(f, 6)
         key = np.lexsort(rows.T)
         np.testing.assert_allclose(rows[key], expected[np.lexsort(expected.T)], rtol=1e-9)
+
+
+def test_log_entropy_keeps_its_order_where_the_entropy_underflows():
+    """Two places whose logits differ by d: entropy e^-d (1 + d) for large d, 1e-215 and less here."""
+    d = torch.tensor([500.0, 700.0, 5000.0])
+    found = log_entropy(torch.stack([torch.zeros(3), -d], 1)[None]).squeeze(0)
+    np.testing.assert_allclose(found.numpy(), -d.numpy() + np.log1p(d.numpy()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, 3.0, 14.0, 16.0, 20.0])
+def test_log_entropy(scale):
+    logits = scale * features(2, 7, 9)
+    p = np.exp(logits.numpy())
+    p /= p.sum(2, keepdims=True)
+    entropy = -(p * np.log(p)).sum(2)
+    np.testing.assert_allclose(log_entropy(logits).exp().numpy(), entropy, rtol=1e-6, atol=1e-14)
+    np.testing.assert_allclose(log_entropy(logits.float()).exp().numpy(), entropy, rtol=1e-3, atol=1e-14)
 
 
 def test_only_the_smallest_maps_are_attended():
