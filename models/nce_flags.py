@@ -70,8 +70,8 @@ def add_switches(parser: ArgumentParser) -> None:
              "costs nothing)")
     add("--nce_weighting", choices=list(WEIGHTINGS), default="none",
         help="negatives of the same image count alike (none); each similarity is scaled by how alike the two "
-             "places of the source are (semantic: Jung et al. 2022; costs about 1%%); or each term by an "
-             "optimal transport plan (ot: MoNCE, Zhan et al. 2022; costs about 5%%)")
+             "places of the source are (semantic: Jung et al. 2022; costs next to nothing); or each term by "
+             "an optimal transport plan (ot: MoNCE, Zhan et al. 2022; costs about 8%%)")
     add("--nce_gamma", type=above_0, default=50.0,
         help="of --nce_weighting semantic, in the first epoch; the lower, the more only the hardest count")
     add("--nce_gamma_last", type=above_0, default=10.0, help="the same in the last epoch, on a straight line")
@@ -81,11 +81,11 @@ def add_switches(parser: ArgumentParser) -> None:
         help="of --nce_weighting ot: mean weight of the negatives")
     add("--lambda_SRC", type=number(at_least=0), default=0.0,
         help="weight of the loss SRC: patches of G(X) should be as alike to each other as those of X are "
-             "(Jung et al. 2022, who use 0.05; costs about 1%%)")
+             "(Jung et al. 2022, who use 0.05; costs about 2%%)")
     add("--nce_sampling", choices=list(SAMPLERS), default="random",
         help="places at random; in the smallest maps those whose attention has the least entropy, with what "
-             "they attend to (query: QS-Attn, Hu et al. 2022; costs about 5%%); half of them where D finds "
-             "the output the least real (dag: EnCo, Cai et al. 2024; costs a pass of D)")
+             "they attend to (query: QS-Attn, Hu et al. 2022; costs about 3%%); half of them where D finds "
+             "the output the least real (dag: EnCo, Cai et al. 2024; costs about 3%%)")
     add("--nce_layer_weights", default=None,
         help="factors of the layers' NCE losses, separated by commas, as many as --nce_layers; default: 1")
 
