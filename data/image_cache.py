@@ -47,7 +47,7 @@ class ImageCache:
         """The image as it was put here; None for one that is not here."""
         try:
             data = self._place(path, how).read_bytes()
-        except FileNotFoundError:
+        except OSError:     # not kept yet, or no file at all, which reading it will say
             return None
         width, height, channels = HEADER.unpack_from(data)
         pixels = memoryview(data)[HEADER.size:]
@@ -55,14 +55,13 @@ class ImageCache:
 
     def put(self, path: str, how: tuple, image: Image.Image) -> None:
         """Keep the image, an "L" or "RGB" one, if there is room."""
-        place = self._place(path, how)
         size = HEADER.size + image.width * image.height * len(image.getbands())
         with self._used.get_lock():
             if self._used.value + size > self.limit:
                 return
             self._used.value += size
         try:
-            with atomic_file(place) as stream:
+            with atomic_file(self._place(path, how)) as stream:
                 stream.write(HEADER.pack(image.width, image.height, len(image.getbands())))
                 stream.write(image.tobytes())
         except OSError:    # the disk is full before the limit: go on without keeping more

@@ -12,7 +12,7 @@ from models.networks.base import Discriminator, Generator, Network
 from util.errors import UsageError
 
 # Layers whose output for one image depends on the others of the pass, or on chance.
-NOT_REPEATABLE = (nn.BatchNorm2d, nn.Dropout)
+NOT_REPEATABLE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
 class AdversarialModel(BaseModel):
@@ -32,11 +32,9 @@ class AdversarialModel(BaseModel):
         super().set_input(batch)
         if not {"crop", "patch"} & set(self.opt.preprocess.split("_and_")):
             for net in self.networks.values():
-                if isinstance(net, Generator):
-                    check_image(self.opt, net, f"--netG {self.opt.netG}", self.real_A)
-                elif isinstance(net, Discriminator):
-                    for images in (self.real_A, self.real_B):
-                        check_image(self.opt, net, f"--netD {self.opt.netD}", images)
+                flag = "netG" if isinstance(net, Generator) else "netD"
+                for images in (self.real_A, self.real_B) if isinstance(net, Network) else ():
+                    check_image(self.opt, net, f"--{flag} {getattr(self.opt, flag)}", images)
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
         self.repeatable[name] = not any(isinstance(module, NOT_REPEATABLE) for module in net.modules())

@@ -46,8 +46,9 @@ class BaseModel(ABC):
         self.losses: dict[str, Tensor] = {}
         self.precision = Precision(opt.precision, opt.device)
         if opt.isTrain:
-            self.schedule = LearningRate(opt.lr_policy, opt.lr, n_epochs=opt.n_epochs, device=self.device,
-                                         n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters)
+            self.schedule = LearningRate(opt.lr_policy, opt.lr, self.optimizers, n_epochs=opt.n_epochs,
+                                         n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters,
+                                         device=self.device)
         self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
 
     @abstractmethod
@@ -84,7 +85,7 @@ class BaseModel(ABC):
         optimizer = torch.optim.Adam(list(parameters), lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2),
                                      fused=True)
         self.optimizers[name] = optimizer
-        self.schedule.add(optimizer)
+        self.schedule.add_plateau(optimizer)
         return optimizer
 
     def compile(self) -> None:
@@ -114,16 +115,17 @@ class BaseModel(ABC):
     def set_input(self, batch: Batch) -> None:
         """Put the minibatch on the device: real_A of the input domain, real_B of the target, [B, C, H, W]."""
         self.real_A = self.to_device(batch, self.input_key)
-        self.real_B = self.to_device(batch, self.target_key)
+        if self.target_key in batch:        # a model of one domain has no other
+            self.real_B = self.to_device(batch, self.target_key)
 
     def update(self, *names: str, loss: Tensor) -> None:
         """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
 
-        What generators minimise (the first name begins with G) is shown as the loss G. A network without an
-        optimizer has nothing to learn and is passed over.
+        The sum of what generators minimise (names that begin with G) is shown as the loss G. A network
+        without an optimizer has nothing to learn and is passed over.
         """
-        if names[0].startswith("G"):
-            self.losses["G"] = loss
+        if any(name.startswith("G") for name in names):
+            self.losses["G"] = self.losses["G"] + loss if "G" in self.losses else loss
         self.precision.backward(loss, self.parameters_of(*names))
         for optimizer in (self.optimizers[name] for name in names if name in self.optimizers):
             self.precision.step(optimizer)
@@ -144,7 +146,7 @@ class BaseModel(ABC):
         self.schedule.end_epoch(scores)
 
     def learning_rate(self) -> float:
-        return float(self.schedule)
+        return self.schedule.rate
 
     def train(self, mode: bool) -> None:
         """Batch norm and dropout as in training (true), or by running statistics and without dropout."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
+from models.base_model import Batch
 from models.contrastive.momentum_queue import MomentumQueue
 from models.contrastive.patch_nce import CONTRASTS, PatchNCE, stack_domains
 from models.contrastive.relation import semantic_relation_loss
@@ -44,7 +45,7 @@ class CUTModel(AdversarialModel):
     `forward`. A subclass sets it to False to have idt_B with its graph under all circumstances.
     """
 
-    loss_names = ("G_GAN", "D_real", "D_fake", "D_penalty", "D_R1", "G", "NCE", "NCE_Y", "SRC")
+    loss_names = ("G_GAN", "D_real", "D_fake", "D_penalty", "G", "NCE", "NCE_Y", "SRC")
     identity_first: bool = True
 
     @staticmethod
@@ -71,6 +72,7 @@ class CUTModel(AdversarialModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
+        self.flipped_for_equivariance = False
         self.netG = self.add_network("G", build_generator(opt))
         if opt.isTrain:
             check_cut_flags(opt)
@@ -113,6 +115,10 @@ class CUTModel(AdversarialModel):
 
     # ---- the step
 
+    def set_input(self, batch: Batch) -> None:
+        super().set_input(batch)
+        self.idt_B = self.early_NCE_Y = None
+
     def optimize_parameters(self) -> None:
         """Forward; update D on detached images; update G and F together against the new D."""
         self.forward()                                              # fake_B, idt_B
@@ -127,7 +133,6 @@ class CUTModel(AdversarialModel):
         gradients; idt_B is then a plain image without a graph.
         """
         self.flipped_for_equivariance = self.opt.flip_equivariance and self.draw_flip()
-        self.early_NCE_Y = self.idt_B = None
         if self.uses_identity_first:
             self.early_NCE_Y = early_backward(self.identity_loss, self.parameters_of("G", "F"))
             self.fake_B, = self.generate(self.real_A)
@@ -143,11 +148,12 @@ class CUTModel(AdversarialModel):
         """
         images = [x.flip(3) for x in sources] if self.flipped_for_equivariance else sources
         nce = self.patch_nce
-        keep = (self.uses_NCE and nce.one_pass and not nce.queue and not self.flipped_for_equivariance
-                and not self.overrides("calculate_NCE_loss"))
+        keep = (self.opt.lambda_NCE > 0 and nce.one_pass and not nce.queue
+                and not self.flipped_for_equivariance and not self.overrides("calculate_NCE_loss"))
         passes = [self.netG.forward_with_features(x, nce.layers if keep else ())
                   for x in stack_domains(images)]
-        self.key_features = [features for _, features in passes] if keep else None
+        if keep:
+            nce.keep(sources, [features for _, features in passes])
         return [output for outputs, _ in passes for output in outputs.split(len(self.real_A))]
 
     def compute_D_loss(self) -> Tensor:
@@ -163,35 +169,42 @@ class CUTModel(AdversarialModel):
 
     def compute_G_loss(self) -> Tensor:
         """G_GAN + the mean of NCE and, with --nce_idt, NCE_Y, + SRC: what G and F minimise."""
-        gan = self.fake_B.new_zeros(())
+        G_GAN = self.fake_B.new_zeros(())
         if self.opt.lambda_GAN > 0:
-            gan = self.objective.generator(self.netD(self.fake_B)) * self.opt.lambda_GAN
+            G_GAN = self.objective.generator(self.netD(self.fake_B)) * self.opt.lambda_GAN
         nce = self.calculate_NCE_losses()
-        self.losses |= {"G_GAN": gan, **dict(zip(("NCE", "NCE_Y"), nce, strict=False))}
-        loss = gan + sum(nce) / len(nce)
+        self.losses |= {"G_GAN": G_GAN, **nce}
+        loss = G_GAN + sum(nce.values()) / len(nce)
         return loss + self.losses["SRC"] if "SRC" in self.losses else loss
 
-    def calculate_NCE_losses(self) -> list[Tensor]:
-        """calculate_NCE_loss of each domain, in one pass where no subclass overrides that."""
-        pairs = [(self.real_A, self.fake_B)]
-        if self.opt.nce_idt and self.early_NCE_Y is None:
-            pairs.append((self.real_B, self.idt_B))
-        if not self.uses_NCE:
-            return [self.fake_B.new_zeros(()) for _ in pairs]
+    def calculate_NCE_losses(self) -> dict[str, Tensor]:
+        """NCE and, with --nce_idt, NCE_Y: calculate_NCE_loss of each, in one pass where that is exact."""
+        pairs = {"NCE": (self.real_A, self.fake_B)}
+        if self.opt.nce_idt:
+            pairs["NCE_Y"] = (self.real_B, self.idt_B)
+        if self.opt.lambda_NCE == 0:
+            return {name: self.fake_B.new_zeros(()) for name in pairs}
         if self.overrides("calculate_NCE_loss"):
-            return [self.calculate_NCE_loss(source, output) for source, output in pairs]
-        losses = self._nce(*zip(*pairs, strict=True))
-        return losses if self.early_NCE_Y is None else [*losses, self.early_NCE_Y]
+            return {name: self.calculate_NCE_loss(*pair) for name, pair in pairs.items()}
+        if self.early_NCE_Y is not None:
+            return {"NCE": self.calculate_NCE_loss(*pairs["NCE"]), "NCE_Y": self.early_NCE_Y}
+        sources, outputs = zip(*pairs.values(), strict=True)
+        losses = self._nce(sources, outputs, (INPUT, TARGET)[:len(pairs)])
+        return dict(zip(pairs, losses, strict=True))
 
-    def calculate_NCE_loss(self, source: Tensor, output: Tensor) -> Tensor:
-        """The NCE loss of G's output, [B, C, H, W], against its source: a scalar, times --lambda_NCE."""
-        return self._nce([source], [output])[0]
+    def calculate_NCE_loss(self, source: Tensor, output: Tensor, domain: int | None = None) -> Tensor:
+        """The NCE loss of G's output, [B, C, H, W], against its source: a scalar, times --lambda_NCE.
 
-    def _nce(self, sources: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Tensor]:
-        """The same for several domains; uses up the key features that `generate` kept."""
-        key_features, self.key_features = self.key_features, None
-        domains = [TARGET if source is self.real_B else INPUT for source in sources]
-        losses, relation = self.patch_nce(sources, outputs, domains=domains, key_features=key_features,
+        domain: INPUT or TARGET, whose queue of negatives is used; by default that of real_A or real_B.
+        """
+        if domain is None:
+            domain = TARGET if source is self.real_B else INPUT
+        return self._nce([source], [output], [domain])[0]
+
+    def _nce(self, sources: Sequence[Tensor], outputs: Sequence[Tensor],
+             domains: Sequence[int]) -> list[Tensor]:
+        """The same for several domains; with the input's among them, the loss SRC too."""
+        losses, relation = self.patch_nce(sources, outputs, domains=domains,
                                           flipped=self.flipped_for_equivariance)
         if relation is not None:
             self.losses["SRC"] = relation * self.opt.lambda_SRC
@@ -201,10 +214,6 @@ class CUTModel(AdversarialModel):
         """True for half of the steps; drawn on the CPU, so that nothing waits for the device."""
         return bool(torch.rand(()) < 0.5)
 
-    @property
-    def uses_NCE(self) -> bool:
-        return self.opt.lambda_NCE > 0
-
     # ---- the identity pass first
 
     @property
@@ -213,10 +222,12 @@ class CUTModel(AdversarialModel):
 
         That halves the memory of a step, and takes no more time once an image keeps the processor busy by
         itself. On a GPU, which can do more at a time, all images go through G together; so they do in fp16,
-        whose gradients need scaling all the way, where G mixes the images of a pass, and where a subclass
-        has a step of its own and may learn from idt_B.
+        whose gradients need scaling all the way, where G mixes the images of a pass, where a weighting or a
+        relation may learn, too, and where a subclass has a step of its own and may learn from idt_B.
         """
-        return (self.identity_first and self.opt.nce_idt and self.uses_NCE and not self.overrides(*STEP)
+        plain = self.patch_nce.weighting is None and self.patch_nce.relation is None
+        return (self.identity_first and self.opt.nce_idt and self.opt.lambda_NCE > 0 and plain
+                and not self.overrides(*STEP)
                 and self.device.type == "cpu" and self.repeatable["G"] and self.precision.name != "fp16"
                 and self.real_A[:, 0].numel() >= BUSY_PIXELS)
 
@@ -229,7 +240,7 @@ class CUTModel(AdversarialModel):
         """NCE_Y on its own: of G(B) against B."""
         output, = self.generate(self.real_B)
         self.idt_B = output.detach()
-        return self._nce([self.real_B], [output])[0]
+        return self.calculate_NCE_loss(self.real_B, output)
 
     # ---- checkpoints
 

@@ -36,8 +36,8 @@ class CycleGANModel(AdversarialModel):
         self.netG_B = self.add_network("G_B", build_generator(opt, backward=True))
         if opt.isTrain:
             check_cycle_gan(opt)
-            self.add_network("D_A", build_discriminator(opt))
-            self.add_network("D_B", build_discriminator(opt, backward=True))
+            self.netD_A = self.add_network("D_A", build_discriminator(opt))
+            self.netD_B = self.add_network("D_B", build_discriminator(opt, backward=True))
             for name, net in self.networks.items():
                 self.add_optimizer(name, net.parameters())
             self.pools = {"A": ImagePool(opt.pool_size), "B": ImagePool(opt.pool_size)}

@@ -10,7 +10,7 @@ from functools import partial
 from torch import nn
 
 from models.contrastive.patch_nce import CONTRASTS, Sampler, Weighting
-from models.contrastive.sampling import discriminative_places, query_places, random_places
+from models.contrastive.sampling import discriminative_locations, query_locations, random_locations
 from models.contrastive.weighting import Curriculum, semantic_weighting, transport_weighting
 from models.networks import PROJECTORS
 from util.errors import UsageError
@@ -25,10 +25,10 @@ WEIGHTINGS: dict[str, Callable[[Namespace, Curriculum], Weighting | None]] = {
 
 # --nce_sampling, with netF and netD -> what PatchNCE is given.
 SAMPLERS: dict[str, Callable[[Namespace, nn.Module, nn.Module], Sampler]] = {
-    "random": lambda opt, netF, netD: partial(random_places, locations=partial(
+    "random": lambda opt, netF, netD: partial(random_locations, locations=partial(
         netF.locations, num_patches=opt.num_patches, shared=opt.nce_shared_locations)),
-    "query": lambda opt, netF, netD: partial(query_places, num_patches=opt.num_patches),
-    "dag": lambda opt, netF, netD: partial(discriminative_places, num_patches=opt.num_patches,
+    "query": lambda opt, netF, netD: partial(query_locations, num_patches=opt.num_patches),
+    "dag": lambda opt, netF, netD: partial(discriminative_locations, num_patches=opt.num_patches,
                                            discriminator=netD),
 }
 MAPS = ("basic", "n_layers", "pixel")       # --netD whose scores are a map of the image

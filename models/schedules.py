@@ -39,31 +39,33 @@ SCHEDULES: dict[str, Callable[[int, int, int, int], float]] = {
 class LearningRate:
     """The learning rate of all optimizers: a function of the epoch or, with `plateau`, of earlier scores."""
 
-    def __init__(self, policy: str, lr: float, *, n_epochs: int, n_epochs_decay: int, decay_iters: int,
-                 device: torch.device):
-        """policy: a name in SCHEDULES. lr: the rate at factor 1. The others are epochs."""
+    def __init__(self, policy: str, lr: float, optimizers: Mapping[str, Optimizer], *, n_epochs: int,
+                 n_epochs_decay: int, decay_iters: int, device: torch.device):
+        """policy: a name in SCHEDULES. lr: the rate at factor 1. optimizers: the model's, also those to come.
+        The numbers are epochs.
+        """
         self.policy, self.lr = policy, lr
         self._epochs = n_epochs, n_epochs_decay, decay_iters
-        self.optimizers: list[Optimizer] = []
+        self.optimizers = optimizers
         self.plateaus: list[ReduceLROnPlateau] = []
         self.epoch_losses = torch.zeros(2, device=device)      # of this epoch: sum of G's losses, steps
 
-    def add(self, optimizer: Optimizer) -> None:
-        """Let this schedule set the optimizer's rate."""
-        self.optimizers.append(optimizer)
+    def add_plateau(self, optimizer: Optimizer) -> None:
+        """With `plateau`, let the scores decide this optimizer's rate."""
         if self.policy == "plateau":
             self.plateaus.append(ReduceLROnPlateau(optimizer, factor=0.2, threshold=0.01, patience=5))
 
-    def __float__(self) -> float:
+    @property
+    def rate(self) -> float:
         """The rate now, of the first optimizer."""
-        return float(self.optimizers[0].param_groups[0]["lr"])
+        return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
 
     def start_epoch(self, epoch: int) -> None:
         """Set the rate of an epoch (from 1); a plateau keeps the rate that it has."""
         if self.plateaus:
             return
         rate = self.lr * SCHEDULES[self.policy](epoch, *self._epochs)
-        for optimizer in self.optimizers:
+        for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
 

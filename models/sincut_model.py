@@ -27,6 +27,8 @@ class SinCUTModel(CUTModel):
     A patch a crop: the negatives come from the other crops of the minibatch.
     """
 
+    loss_names = ("G_GAN", "D_real", "D_fake", "D_penalty", "D_R1", "G", "NCE", "NCE_Y")
+
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.set_defaults(netG="stylegan2")  # before CUT chooses --nce_layers to suit it

@@ -23,6 +23,7 @@ class TrainOptions(BaseOptions):
 
     def restore(self, parser: OptionParser) -> None:
         """The recipe's values first; with --continue_train, flags that are not typed are as in that run."""
+        self.recorded = {}
         opt, _ = parser.parse_known_args()
         if opt.recipe in RECIPES:
             parser.set_known_defaults(RECIPES[opt.recipe])
@@ -56,7 +57,8 @@ class TrainOptions(BaseOptions):
         add("--beta2", type=number(at_least=0, below=1), default=0.999, help="Adam's decay of the square")
         add("--lr_policy", choices=sorted(SCHEDULES), default="linear",
             help="how the learning rate falls: linear after --n_epochs; step by ten every --lr_decay_iters "
-                 "epochs; plateau when an epoch's mean loss of G no longer falls; cosine over all epochs")
+                 "epochs; plateau when the first of --evaluation_metrics no longer improves (without a test "
+                 "split: G's mean loss of an epoch); cosine over all epochs")
         add("--lr_decay_iters", type=at_least_1, default=50,
             help="epochs between the falls of --lr_policy step")
         add("--gan_mode", choices=sorted(OBJECTIVES), default="lsgan", help="adversarial objective")

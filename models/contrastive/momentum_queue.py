@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Place = tuple[int, int]    # number of the domain (0: input, 1: target) and of the tapped layer
+QueueKey = tuple[int, int]     # number of the domain (0: input, 1: target) and of the tapped layer
 
 
 class MomentumQueue:
@@ -19,13 +19,13 @@ class MomentumQueue:
     def __init__(self, netG: nn.Module, netF: nn.Module, *, size: int, momentum: float):
         self.netG, self.netF = (copy.deepcopy(net).requires_grad_(False) for net in (netG, netF))
         self.size, self.momentum = size, momentum
-        self.queues: dict[Place, Tensor] = {}    # [N, C], N up to size
+        self.queues: dict[QueueKey, Tensor] = {}    # [N, C], N up to size
 
-    def dequeue_and_enqueue(self, place: Place, keys: Tensor) -> Tensor:
+    def dequeue_and_enqueue(self, queue: QueueKey, keys: Tensor) -> Tensor:
         """The queue as it was, [N, C] (N = 0 at first); the keys [B, S, C] are in it from then on."""
         keys = keys.detach().flatten(0, 1)
-        earlier = self.queues.get(place, keys[:0])
-        self.queues[place] = torch.cat([earlier, keys])[-self.size:]
+        earlier = self.queues.get(queue, keys[:0])
+        self.queues[queue] = torch.cat([earlier, keys])[-self.size:]
         return earlier
 
     @torch.no_grad()
@@ -49,4 +49,4 @@ class MomentumQueue:
         self.netG.load_state_dict(state["netG"])
         self.netF.load_state_dict(state["netF"])
         device = next(self.netG.parameters()).device
-        self.queues = {place: keys[-self.size:].to(device) for place, keys in state["queues"].items()}
+        self.queues = {queue: keys[-self.size:].to(device) for queue, keys in state["queues"].items()}

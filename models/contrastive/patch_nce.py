@@ -2,7 +2,7 @@
 
 Park et al. 2020, section 3. Four functions may be replaced to get a later method:
 
-- sampler(features, outputs) -> places, as netF takes them: see sampling.py.
+- sampler(features, outputs) -> locations, as netF takes them: see sampling.py.
 - weighting(queries, keys) -> weights of the negatives, for all layers and domains at once: see weighting.py.
 - contrast(logits, target) -> the loss of each query: CONTRASTS.
 - relation(query, key) -> scalar, a second loss of the input domain: see relation.py.
@@ -53,7 +53,7 @@ class Pair(NamedTuple):
 
 
 class PatchNCE:
-    """The loss of every domain, the mean over the tapped layers and the places drawn.
+    """The loss of every domain, the mean over the tapped layers and the locations drawn.
 
     layers: numbers of G's tapped layers, ascending. netF embeds their features. Negatives are patches of the
     same image (internal_negatives), of all images of the minibatch (minibatch_negatives), and of earlier
@@ -74,29 +74,33 @@ class PatchNCE:
         self.layer_weights = layer_weights
         self.temperature, self.one_pass = temperature, one_pass
         self.minibatch_negatives, self.internal_negatives = minibatch_negatives, internal_negatives
+        self._kept: tuple[tuple[Tensor, ...], Sequence[Features]] | None = None
+
+    def keep(self, sources: Sequence[Tensor], features: Sequence[Features]) -> None:
+        """Keep the features of each pass over these sources; the next call takes them for keys if it gets the
+        very same sources.
+        """
+        self._kept = tuple(sources), features
 
     def __call__(self, sources: Sequence[Tensor], outputs: Sequence[Tensor], *, domains: Sequence[int],
-                 key_features: Sequence[Features] | None = None,
                  flipped: bool = False) -> tuple[list[Tensor], Tensor | None]:
         """A scalar for each domain; and that of `relation`, where there is one and the input domain is here.
 
         sources, outputs: [B, C, H, W] of each domain. domains: their numbers, 0 the input's, 1 the target's.
-        key_features: the sources' features, of each pass, where they are known. flipped: the outputs are of
-        mirrored sources; their features are mirrored back.
+        flipped: the outputs are of mirrored sources; their features are mirrored back.
         """
         passes = self._passes(outputs)
         queries = [self.netG.encode(x, self.layers) for x in passes]
         if flipped:
             queries = [[f.flip(3) for f in features] for features in queries]
             passes = [x.flip(3) for x in passes]
-        if key_features is None:
-            with torch.no_grad():
-                key_features = [self.key_netG.encode(x, self.layers) for x in self._passes(sources)]
         pairs: list[Pair] = []
         waiting, size = iter(domains), len(sources[0])
-        for query, key, images in zip(queries, key_features, passes, strict=True):
+        for query, key, images in zip(queries, self._key_features(sources), passes, strict=True):
             pairs += self._pairs(query, key, images, list(islice(waiting, len(images) // size)))
-        return self._losses(pairs)
+        losses, relation = self._losses(pairs)
+        assert len(losses) == len(domains), f"{len(losses)} losses for {len(domains)} domains"
+        return losses, relation
 
     def momentum_update(self) -> None:
         """To be called after G's update: the queue's networks follow."""
@@ -106,14 +110,22 @@ class PatchNCE:
     def _passes(self, images: Sequence[Tensor]) -> list[Tensor]:
         return stack_domains(images) if self.one_pass else list(images)
 
+    @torch.no_grad()
+    def _key_features(self, sources: Sequence[Tensor]) -> Sequence[Features]:
+        """The sources' features, of each pass: those kept, or from passes of their own."""
+        kept, self._kept = self._kept, None
+        if kept and [id(x) for x in kept[0]] == [id(x) for x in sources]:
+            return kept[1]
+        return [self.key_netG.encode(x, self.layers) for x in self._passes(sources)]
+
     def _pairs(self, queries: Features, keys: Features, outputs: Tensor,
                domains: Sequence[int]) -> list[Pair]:
         """The vectors of each layer and domain that one pass holds."""
         keys = [k.detach() for k in keys]
-        places = self.sampler(keys, outputs)
+        locations = self.sampler(keys, outputs)
         with torch.no_grad():
-            keys = self.key_netF(keys, places)
-        queries, parts = self.netF(queries, places), len(domains)
+            keys = self.key_netF(keys, locations)
+        queries, parts = self.netF(queries, locations), len(domains)
         return [Pair(domain, layer, q, k)
                 for layer, (query, key) in enumerate(zip(queries, keys, strict=True))
                 for domain, q, k in zip(domains, query.chunk(parts), key.chunk(parts), strict=True)]

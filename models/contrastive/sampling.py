@@ -1,7 +1,7 @@
 """Samplers of PatchNCE: which places of the feature maps are compared.
 
-sampler(features, outputs) -> places, a tensor for each layer. features: the keys', [B, C_l, H_l, W_l];
-outputs: G's images of the same pass, [B, C, H, W], mirrored back where G saw mirrored ones. places: int64
+sampler(features, outputs) -> locations, a tensor for each layer. features: the keys', [B, C_l, H_l, W_l];
+outputs: G's images of the same pass, [B, C, H, W], mirrored back where G saw mirrored ones. locations: int64
 [B, S_l], all different in an image, or weights of all places, [B, S_l, H_l * W_l].
 """
 
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from models.networks.patch_sampler import sample_locations
 from models.precision import at_least_float32, in_float32
 
-Places = Sequence[Tensor | None]
+Locations = Sequence[Tensor | None]
 
 BLOCK = 2 ** 24         # similarities that are held at a time
 OVERSAMPLING = 4        # random places among which D chooses, for each that is kept
 
 
-def random_places(features: Sequence[Tensor], outputs: Tensor, *,
-                  locations: Callable[[Sequence[Tensor]], Places]) -> Places:
+def random_locations(features: Sequence[Tensor], outputs: Tensor, *,
+                  locations: Callable[[Sequence[Tensor]], Locations]) -> Locations:
     """What the projection head itself draws (Park et al. 2020)."""
     return locations(features)
 
@@ -29,7 +29,7 @@ def random_places(features: Sequence[Tensor], outputs: Tensor, *,
 # ---- QS-Attn
 
 
-def query_places(features: Sequence[Tensor], outputs: Tensor, *, num_patches: int) -> list[Tensor]:
+def query_locations(features: Sequence[Tensor], outputs: Tensor, *, num_patches: int) -> list[Tensor]:
     """Of the smallest maps, what the most telling places attend to; of the others, random places.
 
     The smallest are those behind all downsampling: the last two of CUT's five layers. Hu et al. 2022,
@@ -75,7 +75,7 @@ def log_entropy(logits: Tensor) -> Tensor:
 # ---- EnCo
 
 
-def discriminative_places(features: Sequence[Tensor], outputs: Tensor, *, num_patches: int,
+def discriminative_locations(features: Sequence[Tensor], outputs: Tensor, *, num_patches: int,
                           discriminator: nn.Module) -> list[Tensor]:
     """Half of the places where D finds G's output the least real, half at random. Cai et al. 2024, "DAG".
 
@@ -83,11 +83,11 @@ def discriminative_places(features: Sequence[Tensor], outputs: Tensor, *, num_pa
     """
     with torch.no_grad():
         scores = at_least_float32(discriminator(outputs.detach()))
-    return [low_scoring_places(F.interpolate(scores, f.shape[2:], mode="bilinear").flatten(1), num_patches)
+    return [low_scoring_locations(F.interpolate(scores, f.shape[2:], mode="bilinear").flatten(1), num_patches)
             for f in features]
 
 
-def low_scoring_places(scores: Tensor, num_patches: int) -> Tensor:
+def low_scoring_locations(scores: Tensor, num_patches: int) -> Tensor:
     """Half: the places of the lowest scores of a random part of them; the other half: more of that part.
 
     scores: [B, N]. Returns int64 [B, S], all different in a row; S is num_patches, or N where that is less.

@@ -32,7 +32,7 @@ def test_forced_training_takes_the_place(images: Path, tmp_path: Path, undisturb
         second = training.run("--save_latest_freq", "4", "--force")
         assert second.end() == 0, second.err
         first.signal(signal.SIGTERM)
-        assert first.end() == 1 and "another training took" in first.err
+        assert first.end() == 1 and "another run took" in first.err
         assert training.kept()["total_images"] == 24
 
 

@@ -79,10 +79,11 @@ def break_a_step(step: int) -> None:
     from models import cut_model
     original, steps = cut_model.CUTModel.calculate_NCE_losses, 0
 
-    def broken(self: Any) -> list:
+    def broken(self: Any) -> dict:
         nonlocal steps
         steps += 1
-        return [loss * (float("nan") if steps == step else 1.0) for loss in original(self)]
+        factor = float("nan") if steps == step else 1.0
+        return {name: loss * factor for name, loss in original(self).items()}
 
     cut_model.CUTModel.calculate_NCE_losses = broken
 

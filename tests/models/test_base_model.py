@@ -31,6 +31,10 @@ class Toy(AdversarialModel):
     def loss(self):
         return (self.networks["G"](self.real_A) - self.real_B).square().mean()
 
+    def loss_of(self, batch):
+        self.set_input(batch)
+        return self.loss().item()
+
 
 class WithoutArguments(Toy):
     def set_input(self, batch):
@@ -61,6 +65,30 @@ def test_a_step_shows_the_losses_in_order(kind):
     assert [loss.item() for loss in losses.values()] == pytest.approx([2 * expected, expected, 3 * expected])
     assert not any(loss.requires_grad for loss in losses.values())
     assert model.train_step(batch)["G"].item() < expected
+
+
+class OneDomain(WithABatch):
+    def loss(self):
+        return self.networks["G"](self.real_A).square().mean()
+
+
+def test_a_model_of_one_domain_needs_no_other():
+    assert OneDomain(parse()).train_step({"A": batch_of()["A"]})["G"] > 0
+
+
+def test_two_updates_of_generators_are_shown_as_their_sum():
+    model = WithoutArguments(parse())
+    model.optimize_parameters = lambda: [model.update("G", loss=model.loss()) for _ in range(2)]
+    first = model.loss_of(batch_of())
+    losses = model.train_step(batch_of())
+    assert first < losses["G"].item() < 2 * first
+
+
+def test_an_optimizer_that_a_model_makes_itself_is_scheduled():
+    model = WithoutArguments(parse("--lr", "0.1", "--n_epochs", "1", "--n_epochs_decay", "1"))
+    model.optimizers["G"] = torch.optim.SGD(model.networks["G"].parameters(), lr=0.1)
+    model.start_epoch(2)
+    assert model.optimizers["G"].param_groups[0]["lr"] == model.learning_rate() == 0.05
 
 
 def test_a_step_takes_the_minibatch_and_then_optimizes():

@@ -175,19 +175,17 @@ def embed(mlp: torch.nn.Module, feature: Tensor, places: Tensor) -> Tensor:
     return x / (x.norm(dim=2, keepdim=True) + 1e-7)
 
 
-class Recorded:
-    """A model's PatchNCE that keeps the key features it is given, call by call."""
+def record_keys(model: CUTModel) -> list[tuple[bool, list]]:
+    """Of each NCE loss to come: whether G's own pass had kept the key features, and these features."""
+    found, key_features = [], model.patch_nce._key_features
 
-    def __init__(self, model: CUTModel):
-        self._loss, self.key_features = model.patch_nce, []
-        model.patch_nce = self
+    def recorded(sources):
+        kept = model.patch_nce._kept is not None
+        found.append((kept, key_features(sources)))
+        return found[-1][1]
 
-    def __getattr__(self, name: str):
-        return getattr(self._loss, name)
-
-    def __call__(self, *args, **kwargs):
-        self.key_features.append(kwargs["key_features"])
-        return self._loss(*args, **kwargs)
+    model.patch_nce._key_features = recorded
+    return found
 
 
 @pytest.mark.parametrize("flags", ["--normG batch", "--flip_equivariance true",
@@ -246,6 +244,76 @@ def test_identity_first_is_for_cuts_own_step_alone(monkeypatch):
     assert not model.uses_identity_first
 
 
+class Ported(CUTModel):
+    """compute_G_loss and forward as the reference has them, line by line."""
+
+    def forward(self):
+        self.fake_B = self.netG(self.real_A)
+        self.idt_B = self.netG(self.real_B)
+
+    def compute_G_loss(self):
+        loss_GAN = self.objective.generator(self.netD(self.fake_B))
+        loss_NCE = self.calculate_NCE_loss(self.real_A, self.fake_B)
+        loss_NCE_Y = self.calculate_NCE_loss(self.real_B, self.idt_B)
+        self.losses |= {"G_GAN": loss_GAN, "NCE": loss_NCE, "NCE_Y": loss_NCE_Y}
+        return loss_GAN + (loss_NCE + loss_NCE_Y) * 0.5
+
+
+class PortedLoss(CUTModel):
+    compute_G_loss = Ported.compute_G_loss
+
+
+@pytest.mark.parametrize("kind", [Ported, PortedLoss])
+@pytest.mark.parametrize("flags", ["", "--nce_negatives both"])
+def test_a_step_ported_from_the_reference_is_the_same_step(kind, flags, float64):
+    every = ["--num_patches", "100000", *flags.split()]
+    plain = build(*every)
+    torch.manual_seed(0)
+    ported = kind(adversarial.parse(*NARROW, *every))
+    for step in range(3):
+        batch = {key: x.double() for key, x in batch_of(2, step).items()}
+        expected = plain.train_step(batch)
+        for name, loss in ported.train_step(batch).items():
+            assert loss.item() == pytest.approx(expected[name].item(), rel=1e-9), (step, name)
+
+
+class GeneratesAgain(CUTModel):
+    def forward(self):
+        super().forward()
+        self.again_B, = self.generate(self.real_B)
+
+
+def test_another_pass_through_G_does_not_change_the_keys(float64):
+    plain = build("--num_patches", "100000")
+    torch.manual_seed(0)
+    model = GeneratesAgain(adversarial.parse(*NARROW, "--num_patches", "100000"))
+    batch = {key: x.double() for key, x in batch_of(2).items()}
+    expected, losses = plain.train_step(batch), model.train_step(batch)
+    assert losses.keys() == expected.keys()
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(expected[name].item(), rel=1e-9), name
+
+
+def test_a_source_that_was_changed_may_name_its_domain():
+    class Blurred(CUTModel):
+        def calculate_NCE_loss(self, source, output):
+            return super().calculate_NCE_loss(source * 0.5, output, 1 if source is self.real_B else 0)
+
+    torch.manual_seed(0)
+    model = Blurred(adversarial.parse(*NARROW, "--nce_negatives", "both"))
+    model.train_step(batch_of())
+    assert {domain for domain, _ in model.queue.queues} == {0, 1}
+
+
+def test_a_relation_that_learns_keeps_the_identity_pass_in_one_graph(monkeypatch):
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 0)
+    model = build()
+    factor = torch.nn.Parameter(torch.ones(()))
+    model.patch_nce.relation = lambda query, key: factor
+    model.train_step(batch_of())
+    assert model.idt_B.requires_grad
+
+
 class PerDomain(CUTModel):
     """Overrides the loss of one domain, as a port from the reference does."""
 
@@ -276,20 +344,20 @@ def test_an_overridden_nce_loss_is_called_for_each_domain(flags, float64):
 
 def test_no_features_outlive_the_step():
     model = build()
-    recorded = Recorded(model)
+    keys = record_keys(model)
     model.train_step(batch_of())
-    features = [weakref.ref(feature) for feature in recorded.key_features.pop()[0]]
+    features = [weakref.ref(feature) for feature in keys.pop()[1][0]]
     assert features and all(feature() is None for feature in features)
 
 
 def test_reused_key_features_are_those_of_another_pass(float64):
     first, second = (build("--num_patches", "100000") for _ in range(2))
     second.patch_nce.one_pass = False       # computed anew, and a domain at a time
-    reused, computed = Recorded(first), Recorded(second)
+    reused, computed = record_keys(first), record_keys(second)
     for step in range(3):
         batch = {key: x.double() for key, x in batch_of(2, step).items()}
         losses, again = first.train_step(batch), second.train_step(batch)
-        assert reused.key_features[step] is not None and computed.key_features[step] is None
+        assert reused[step][0] and not computed[step][0]
         for name, loss in losses.items():
             assert loss.item() == pytest.approx(again[name].item(), rel=1e-9), name
 

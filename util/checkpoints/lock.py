@@ -1,4 +1,4 @@
-"""One training at a time in a folder."""
+"""A lock that lets one run at a time write into a folder."""
 
 import fcntl
 import json
@@ -18,7 +18,7 @@ SILENT_SECONDS = 300.0  # an owner whom no file lock proves alive counts as dead
 
 
 class FolderLock:
-    """While entered, <folder>/lock.json names this process, and any other training there is refused.
+    """While entered, <folder>/lock.json names this process, and any other run there is refused.
 
     On one machine the system's file lock decides: it ends with its process, however that ends, and worker
     processes do not inherit it. Between machines, and on disks without file locks, the file's age decides:
@@ -26,15 +26,15 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path, force: bool = False):
-        """force: take the folder even so; the other training finds out before it next saves."""
+        """force: take the folder even so; the other run finds out before it next saves."""
         self.path, self.force = folder / FILE, force
 
     def __enter__(self) -> "FolderLock":
-        """Raises UsageError where another training owns the folder, or no file can be made in it."""
+        """Raises UsageError where another run owns the folder, or no file can be made in it."""
         try:
             self._take()
         except OSError as error:
-            raise UsageError(f"no training can be kept in {self.path.parent}: {error.strerror}; choose "
+            raise UsageError(f"no run can be kept in {self.path.parent}: {error.strerror}; choose "
                              "another --name or --checkpoints_dir, or make room there") from error
         self._stop = threading.Event()
         threading.Thread(target=self._beat, name="lock", daemon=True).start()
@@ -55,7 +55,7 @@ class FolderLock:
             owner = _living_owner(stream)
             if owner and not self.force:
                 stream.close()
-                raise UsageError(f"another training runs in {self.path.parent}: {owner}; wait for its end, "
+                raise UsageError(f"another run is going on in {self.path.parent}: {owner}; wait for its end, "
                                  "choose another --name, or take its place with --force")
             if not owner and self._is_ours(stream):
                 return stream
@@ -78,10 +78,10 @@ class FolderLock:
                 pass                                # a disk that is away may come back; saving will tell
 
     def check(self) -> None:
-        """Raises RunError when another training has taken the folder; one that was deleted is made anew."""
+        """Raises RunError when another run has taken the folder; one that was deleted is made anew."""
         self._stream.seek(0)
         if self._stream.read() != self._owner:
-            raise RunError(f"another training took {self.path.parent} with --force; this one ends and writes "
+            raise RunError(f"another run took {self.path.parent} with --force; this one ends and writes "
                            "nothing more there")
         if not self._is_ours(self._stream):
             self._stream.close()

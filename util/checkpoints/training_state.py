@@ -1,4 +1,4 @@
-"""A training on disk: its weights, and one file with all that it needs to go on.
+"""The state of a run on disk: its weights, and one file with all that it needs to go on.
 
 `<label>_net_<name>.pth` are the published weight files, for test.py and other programs. `latest_state.pth`
 holds the weights once more, beside optimizers, schedules, counters and random states: one file, so that no
@@ -36,7 +36,7 @@ class Trainable(Protocol):
 
 
 class TrainingState:
-    """The checkpoints of one experiment, in <checkpoints_dir>/<name>, which it owns while entered."""
+    """The checkpoints of one run, in <checkpoints_dir>/<name>, which it owns while entered."""
 
     def __init__(self, folder: Path, *, keep_last: int = 0, force: bool = False):
         """keep_last: how many numbered checkpoints to keep, 0 for all. force: see FolderLock."""
@@ -56,7 +56,7 @@ class TrainingState:
         """Raises RunError where the run ends well but its last save failed."""
         self._lock.__exit__(kind, error, trace)
         if self._failure and (error is None or isinstance(error, SystemExit)):
-            raise RunError(f"the end of this training is not saved ({self._failure}); kept is "
+            raise RunError(f"the end of this run is not saved ({self._failure}); kept is "
                            f"{self.last_good}; make room, then --continue_train goes on from there")
 
     def path(self, label: str) -> Path:
@@ -149,7 +149,7 @@ class TrainingState:
                          "from the weights alone")
 
     def _apply(self, path: Path, state: dict[str, Any], model: Trainable, progress: Progress) -> str:
-        """Returns a line where the data is not what it was then."""
+        """Load a state into model and progress. Returns a line where the data has changed since."""
         if state.get("format") != FORMAT:
             raise UsageError(f"{path} has format {state.get('format')}, this program reads {FORMAT}; use the "
                              "version that wrote it, or remove the file to start from the weights alone")

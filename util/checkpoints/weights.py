@@ -1,8 +1,8 @@
-"""Checkpoints on disk: `<label>_net_<name>.pth` (weights, as published), one `<label>_state.pth` (the rest).
+"""Checkpoint files: networks' weights as published (`<label>_net_<name>.pth`), saved whole and read safely.
 
-A file is written beside its final name, flushed to the disk and renamed: a name never holds half a file.
-Everything loads with `weights_only=True`: no code in a file is run. The
-checksums that the format holds for every tensor are compared: torch itself does not look at them.
+A file is written beside its final name, flushed to the disk and renamed, so a name never holds half a file.
+Reading runs no code (`weights_only=True`) and compares the checksums that the format holds for every tensor,
+which torch itself does not.
 """
 
 import io
@@ -155,7 +155,7 @@ def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: 
 
 
 def _flags(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> str:
-    """What may have been typed otherwise, the likeliest first."""
+    """The flags that may differ from those of the file's run, the likeliest first."""
     if name == "F":
         return "--nce_layers, --netF, --netF_nc, --netG and --ngf"
     counts = [{pattern: len([k for k in keys if re.search(pattern, k)]) for pattern in HINTS}

@@ -75,7 +75,8 @@ class RunLog:
 
         visuals: [B, C, H, W] in [-1, 1] by label; the whole batch is shown, side by side.
         """
-        takers = {name: logger for name, logger in self._loggers.items() if keep or logger.live}
+        takers = {name: logger for name, logger in self._loggers.items()
+                  if (keep or logger.live) and type(logger).images is not Logger.images}
         if not takers:
             return
         shown = {label: side_by_side(batch) for label, batch in visuals.items()}

@@ -30,6 +30,7 @@ def load_inception(weights: Path | None, device: torch.device, batch_size: int =
     weights = weights or _downloaded()
     _check(weights)
     utils = importlib.import_module("torch_fidelity.utils")
+    device = device if device.type == "cuda" else torch.device("cpu")       # torch-fidelity knows these two
     network = utils.create_feature_extractor("inception-v3-compat", ["2048"], cuda=device.type == "cuda",
                                              feature_extractor_weights_path=str(weights), verbose=False)
 

@@ -1,7 +1,8 @@
 """The table of metrics: name -> how to compute it, what it needs, and how it is shown.
 
-The evaluation during training, scripts/evaluate.py and scripts/demo_report.py go through this table. A new
-metric is one function of two sets of images and one line in METRICS; it then appears in all three.
+The evaluation during training, scripts/evaluate.py and scripts/reports/demo_report.py go through it. A new
+metric is one function of two sets of images and one line in METRICS. One that needs nothing, or pairs, then
+appears in all three; any other wherever there is what it needs.
 """
 
 from collections.abc import Callable, Iterable, Mapping

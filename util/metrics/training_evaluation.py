@@ -62,7 +62,7 @@ class Evaluation:
         self.inputs, self.targets = split
         self.every, self.seed = opt.evaluation_freq, opt.seed
         needs = {METRICS[name].needs for name in self.names}
-        check_images(needs, self.inputs.names, self.targets.names, opt.evaluation_metrics)
+        check_images(self.names, self.inputs.names, self.targets.names)
         self.extractor = load_extractor(opt) if "features" in needs else None
         self.real: ImageSet | None = None
         say(f"evaluates {', '.join(self.names)} every {self.every} images, "
@@ -114,14 +114,17 @@ def metric_names(text: str) -> list[str]:
     return names
 
 
-def check_images(needs: set[str], inputs: list[str], targets: list[str], metrics: str) -> None:
+def check_images(metrics: list[str], inputs: list[str], targets: list[str]) -> None:
     """Raise UsageError if the images of these names cannot give the metrics what they need."""
+    def needing(what: str) -> str:
+        return " and ".join(name for name in metrics if METRICS[name].needs == what)
+
     unpaired = [name for name in inputs if name not in set(targets)]
-    if "pairs" in needs and unpaired:
-        raise UsageError(f"--evaluation_metrics {metrics}: psnr and ssim need pairs, but no image of the "
-                         f"target domain is named {unpaired[0]}")
-    if "features" in needs and min(len(inputs), len(targets)) < 4:
-        raise UsageError(f"--evaluation_metrics {metrics}: fid and kid need 4 images in each domain, but the "
+    if needing("pairs") and unpaired:
+        raise UsageError(f"--evaluation_metrics: {needing('pairs')} compare images of one name, but no image "
+                         f"of the target domain is named {unpaired[0]}")
+    if needing("features") and min(len(inputs), len(targets)) < 4:
+        raise UsageError(f"--evaluation_metrics: {needing('features')} need 4 images in each domain, but the "
                          f"test split has {len(inputs)} and {len(targets)}")
 
 

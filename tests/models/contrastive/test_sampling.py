@@ -8,10 +8,10 @@ from torch import nn
 from models.contrastive import sampling
 from models.contrastive.sampling import (
     attention_rows,
-    discriminative_places,
+    discriminative_locations,
     log_entropy,
-    low_scoring_places,
-    query_places,
+    low_scoring_locations,
+    query_locations,
 )
 from models.networks.patch_sampler import PatchSampler, gather
 
@@ -61,13 +61,13 @@ def test_log_entropy(scale):
 
 def test_only_the_smallest_maps_are_attended():
     maps = [features(2, 3, 8, 8), features(2, 5, 4, 4), features(2, 5, 4, 4, seed=1)]
-    places = query_places(maps, torch.zeros(2, 3, 8, 8), num_patches=7)
+    places = query_locations(maps, torch.zeros(2, 3, 8, 8), num_patches=7)
     assert [p.shape for p in places] == [(2, 7), (2, 7, 16), (2, 7, 16)]
     assert places[0].dtype == torch.int64
 
 
 def test_fewer_places_than_patches():
-    places = query_places([features(1, 3, 2, 2)], torch.zeros(1, 3, 8, 8), num_patches=256)
+    places = query_locations([features(1, 3, 2, 2)], torch.zeros(1, 3, 8, 8), num_patches=256)
     assert places[0].shape == (1, 4, 4)
 
 
@@ -90,18 +90,18 @@ def test_a_row_of_one_is_a_place():
 
 def test_half_of_the_places_are_the_lowest_of_all_where_all_are_looked_at():
     scores = torch.arange(40.0).roll(11).repeat(3, 1)
-    places = low_scoring_places(scores, 10)         # it looks at 4 x 10 places: all
+    places = low_scoring_locations(scores, 10)         # it looks at 4 x 10 places: all
     for row, at in zip(scores, places, strict=True):
         assert len(set(at.tolist())) == 10
         assert set(range(5)) <= set(row[at].int().tolist())
     assert any(row[at].max() > 15 for row, at in zip(scores, places, strict=True))      # the others are not
 
 
-def test_the_lowest_of_four_times_as_many_random_places():
+def test_the_lowest_of_four_times_as_many_random_locations():
     """The expected lowest half of 40 of 1,000 scores, n/1000: the 5 lowest of 40, near (1..5)/41."""
     torch.manual_seed(0)
     scores = torch.rand(2000, 1000).argsort(1).float() / 1000
-    found = scores.gather(1, low_scoring_places(scores, 10)).sort(1).values
+    found = scores.gather(1, low_scoring_locations(scores, 10)).sort(1).values
     assert found[:, :5].mean().item() == pytest.approx(3 / 41, abs=0.02)
     # the other half are 5 random ones of the remaining 35, whose ranks are 6 to 40
     assert found[:, 5:].mean().item() == pytest.approx(23 / 41, abs=0.02)
@@ -109,7 +109,7 @@ def test_the_lowest_of_four_times_as_many_random_places():
 
 @pytest.mark.parametrize("count, patches", [(4, 256), (1, 8), (9, 9), (64, 1)])
 def test_small_maps(count, patches):
-    places = low_scoring_places(torch.randn(2, count), patches)
+    places = low_scoring_locations(torch.randn(2, count), patches)
     assert places.shape == (2, min(count, patches))
     assert all(len(set(at.tolist())) == len(at) for at in places)
 
@@ -125,7 +125,7 @@ class LeftIsFake(nn.Module):
 def test_places_follow_the_map_of_D_at_every_size():
     maps = [torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 8, 8)]
     images = torch.zeros(2, 3, 16, 16)
-    places = discriminative_places(maps, images, num_patches=32, discriminator=LeftIsFake())
+    places = discriminative_locations(maps, images, num_patches=32, discriminator=LeftIsFake())
     for feature, at in zip(maps, places, strict=True):
         column = at[:, :16] % feature.shape[3]
         assert (column < feature.shape[3] / 2).all()        # the lowest 16 of at least 64: the left quarter
