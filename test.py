@@ -4,7 +4,8 @@
     python test.py --dataroot ./photos --name h2z_CUT --preprocess none
 
 The first command translates testA, and shows testB beside it if there is one. The second translates any
-folder, at its images' own sizes. Images and a page go to <results_dir>/<name>/<phase>_<epoch>.
+folder, at its images' own sizes. Images and a page go to <results_dir>/<name>/<phase>_<epoch>, or with
+--use_ema to <phase>_<epoch>_ema.
 """
 
 from argparse import Namespace
@@ -35,9 +36,11 @@ def main() -> None:
     print(describe(opt), model.describe(opt.verbose), sep="\n", flush=True)
     save_options(opt, folder)
 
-    results = Results(Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}",
-                      f"{opt.name}, {opt.phase} set, {opt.epoch}",
-                      f"translated by {folder}, --epoch {opt.epoch}", image_height=opt.display_winsize)
+    averaged = ("_ema", ", averages", " --use_ema") if opt.use_ema else ("", "", "")
+    results = Results(Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{averaged[0]}",
+                      f"{opt.name}, {opt.phase} set, {opt.epoch}{averaged[1]}",
+                      f"translated by {folder}, --epoch {opt.epoch}{averaged[2]}",
+                      image_height=opt.display_winsize)
     total = len(loader.dataset)
     with tqdm(total=min(total, opt.num_test), unit=" images", disable=None) as bar:
         for batch in first(loader, opt):

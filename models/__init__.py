@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from models.base_model import BaseModel
+from models.ema import EMA
 from models.networks.base import NetworkError
 from util.errors import UsageError
 from util.plugins import find_class
@@ -26,6 +27,9 @@ def create_model(opt: Namespace) -> BaseModel:
         model = find_model(opt.model)(opt)
     except NetworkError as error:
         raise UsageError(str(error)) from error
+    if opt.isTrain and opt.ema:
+        generators = {name: net for name, net in model.networks.items() if name.startswith("G")}
+        model.ema = EMA(generators, half_life=opt.ema)
     if opt.compile:
         model.compile()
     return model

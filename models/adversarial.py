@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from models.base_model import BaseModel, Batch
+from models.diffaugment import augment
 from models.losses.gan import OBJECTIVES, gradient_penalty
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.base import Discriminator, Generator, Network
+from models.networks.spectral_norm import normalize_spectrally
 from util.errors import UsageError
 
 # Layers whose output for one image depends on the others of the pass, or on chance.
@@ -37,8 +39,16 @@ class AdversarialModel(BaseModel):
                     check_image(self.opt, net, f"--{flag} {getattr(self.opt, flag)}", images)
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
+        """As BaseModel's; a discriminator gets --spectral_norm, and sees all images through --diffaugment."""
         self.repeatable[name] = not any(isinstance(module, NOT_REPEATABLE) for module in net.modules())
-        return super().add_network(name, net)
+        net = super().add_network(name, net)
+        if self.opt.isTrain and name.startswith("D"):
+            if self.opt.spectral_norm:
+                normalize_spectrally(net)
+            if self.opt.diffaugment:
+                names = self.opt.diffaugment.split(",")
+                net.register_forward_pre_hook(lambda _, inputs: (augment(inputs[0], names),))
+        return net
 
     def apply(self, name: str, *images: Tensor) -> tuple[Tensor, ...]:
         """A network's outputs for several minibatches, from one pass where that gives the same."""

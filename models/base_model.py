@@ -4,6 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models import ema
 from models.compiled import announce_first_step, compile_network
+from models.ema import EMA
 from models.networks.base import Generator, Network
 from models.networks.init import init_weights
-from models.precision import Precision, to_channels_last
+from models.precision import Precision, gives_one_size, to_channels_last
 from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
 
@@ -24,7 +27,8 @@ Batch = Mapping[str, Any]
 class BaseModel(ABC):
     """Subclass it in models/<name>_model.py as <Name>Model; `--model <name>` then finds it.
 
-    networks: names in checkpoint files (G, F, D) -> modules. optimizers: the same names -> optimizers.
+    networks: names in checkpoint files -> modules. Generators' names begin with G, discriminators' with D.
+    optimizers: the same names -> optimizers. ema: averages of the generators' weights (--ema), or None.
     losses: what the step under way shows, name -> scalar on the device; every method of it may add to them.
     loss_names: the order in which losses are shown; others follow behind.
     gan_weight: the weight that the loss G_GAN carries.
@@ -44,11 +48,13 @@ class BaseModel(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.losses: dict[str, Tensor] = {}
-        self.precision = Precision(opt.precision, opt.device)
+        self.ema: EMA | None = None
+        self.precision = Precision(opt.precision, opt.device,
+                                   fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
         if opt.isTrain:
-            self.schedule = LearningRate(opt.lr_policy, opt.lr, self.optimizers, n_epochs=opt.n_epochs,
-                                         n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters,
-                                         device=self.device)
+            self.schedule = LearningRate(
+                opt.lr_policy, self.first_rate, self.optimizers, n_epochs=opt.n_epochs, device=self.device,
+                n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters)
         self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
 
     @abstractmethod
@@ -81,12 +87,16 @@ class BaseModel(ABC):
         return net
 
     def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam as the options say; its learning rate follows --lr_policy."""
-        optimizer = torch.optim.Adam(list(parameters), lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2),
-                                     fused=True)
+        """Adam as the options say; its learning rate, by the network's name, follows --lr_policy."""
+        optimizer = torch.optim.Adam(list(parameters), lr=self.first_rate(name),
+                                     betas=(self.opt.beta1, self.opt.beta2), fused=True)
         self.optimizers[name] = optimizer
         self.schedule.add_plateau(optimizer)
         return optimizer
+
+    def first_rate(self, name: str) -> float:
+        """The learning rate at the beginning for the optimizer of that name: --lr_G, --lr_D, or else --lr."""
+        return {"G": self.opt.lr_G, "D": self.opt.lr_D}.get(name[0]) or self.opt.lr
 
     def compile(self) -> None:
         """Let torch.compile translate the networks as they are first used."""
@@ -110,6 +120,8 @@ class BaseModel(ABC):
         self.losses = {name: self.losses[name].detach() for name in (*order, *self.losses)}
         if self.schedule.plateaus:
             self.schedule.add_loss(self.losses["G"])
+        if self.ema:
+            self.ema.update(images=len(batch[self.input_key]))
         return self.losses
 
     def set_input(self, batch: Batch) -> None:
@@ -183,23 +195,38 @@ class BaseModel(ABC):
             images["real_B"] = self.to_device(batch, self.target_key)
         return images
 
+    def weight_sets(self) -> dict[str, AbstractContextManager[None]]:
+        """The weights that can translate, by what stands behind the names of their scores; to be entered."""
+        return {"": nullcontext()} | ({ema.SUFFIX: self.ema.applied()} if self.ema else {})
+
     # ---- checkpoints
 
     def save_weights(self, folder: Path, label: str) -> None:
-        """Write <label>_net_<name>.pth for every network."""
+        """Write <label>_net_<name>.pth for every network, and <label>_net_<name>_ema.pth with --ema."""
         for name, net in self.networks.items():
-            checkpoint.save_file(checkpoint.weights_path(folder, label, name), net.state_dict())
+            path = checkpoint.weights_path(folder, label, name)
+            checkpoint.save_file(path, net.state_dict())
+            ema.save_averages(path, self.ema and self.ema.averages.get(name))
 
     def load_weights(self, folder: Path, label: str) -> None:
-        """Fill every network of this model from <label>_net_<name>.pth; UsageError where one does not fit."""
+        """Fill every network of this model from <label>_net_<name>.pth; UsageError where one does not fit.
+
+        With --use_ema the generators are filled with their averages.
+        """
+        use_ema = not self.opt.isTrain and self.opt.use_ema
         for name, net in self.networks.items():
-            checkpoint.load_weights(net, checkpoint.weights_path(folder, label, name))
+            path = checkpoint.weights_path(folder, label, name)
+            averaged = use_ema and name.startswith("G")
+            checkpoint.load_weights(net, ema.existing_averages(path) if averaged else path)
+        if self.ema:
+            self.ema.restart()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a run needs to go on: weights, optimizers, schedules, fp16's scale."""
         return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
                 "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
-                **self.schedule.state_dict(), "scaler": self.precision.scaler.state_dict()}
+                **self.schedule.state_dict(), "scaler": self.precision.scaler.state_dict(),
+                **({"ema": self.ema.state_dict()} if self.ema else {})}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError where the state is of other networks."""
@@ -213,6 +240,7 @@ class BaseModel(ABC):
             lay_out_moments(optimizer)
         self.schedule.load_state_dict(state)
         self.precision.load_scaler(state.get("scaler"))
+        ema.resume(self.ema, state.get("ema"))
 
 
 def lay_out_moments(optimizer: torch.optim.Optimizer) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
+FIXED_SIZES = ("resize", "fixsize", "crop", "patch")    # words of --preprocess that give every image one size
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 P = ParamSpec("P")
 
@@ -16,16 +17,21 @@ P = ParamSpec("P")
 class Precision:
     """How a model's networks compute. Weights, optimizers and losses are float32 in any case.
 
-    name: one of PRECISIONS, not auto. TF32 is a switch of the process, set here: matrix products and
-    convolutions of float32 on a GPU round their factors to 10 bits.
+    name: one of PRECISIONS, not auto. fixed_sizes: all images have one size, so that it pays to let cuDNN
+    try which of its algorithms is fastest.
+
+    Two switches of the process are set here, for a GPU. One is that. The other is TF32, with which matrix
+    products and convolutions of float32 round their factors to 10 bits: bf16 and fp16 leave it off, because
+    what stays float32 beside them (NCE logits, gradient penalties) does so for its digits.
     """
 
-    def __init__(self, name: str, device: torch.device):
+    def __init__(self, name: str, device: torch.device, *, fixed_sizes: bool = False):
         self.name, self.device = name, device
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
         self._stepped = False
         if device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
+            torch.backends.cudnn.benchmark = fixed_sizes
 
     def autocast(self) -> AbstractContextManager:
         """For forward passes. Casts of weights are not kept: an optimizer may step within."""
@@ -53,6 +59,11 @@ class Precision:
         """Go on with the scale of an earlier fp16 run; any other run has none."""
         if state and self.scaler.is_enabled():
             self.scaler.load_state_dict(state)
+
+
+def gives_one_size(preprocess: str) -> bool:
+    """Whether all images that --preprocess makes have the same size."""
+    return any(word in FIXED_SIZES for word in preprocess.split("_and_"))
 
 
 # ---- within networks

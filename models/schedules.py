@@ -1,4 +1,4 @@
-"""Learning-rate schedules: epoch -> factor on `--lr`. Epochs count from 1."""
+"""Learning-rate schedules: epoch -> factor on --lr, --lr_G and --lr_D. Epochs count from 1."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -37,14 +37,17 @@ SCHEDULES: dict[str, Callable[[int, int, int, int], float]] = {
 
 
 class LearningRate:
-    """The learning rate of all optimizers: a function of the epoch or, with `plateau`, of earlier scores."""
+    """The learning rates of all optimizers: each its first rate times one factor, which is a function of the
+    epoch or, with `plateau`, of earlier scores.
+    """
 
-    def __init__(self, policy: str, lr: float, optimizers: Mapping[str, Optimizer], *, n_epochs: int,
-                 n_epochs_decay: int, decay_iters: int, device: torch.device):
-        """policy: a name in SCHEDULES. lr: the rate at factor 1. optimizers: the model's, also those to come.
-        The numbers are epochs.
+    def __init__(self, policy: str, first_rate: Callable[[str], float],
+                 optimizers: Mapping[str, Optimizer], *, n_epochs: int, n_epochs_decay: int,
+                 decay_iters: int, device: torch.device):
+        """policy: a name in SCHEDULES. first_rate: an optimizer's name -> its rate at factor 1. optimizers:
+        the model's by name, also those to come. The numbers are epochs.
         """
-        self.policy, self.lr = policy, lr
+        self.policy, self.first_rate = policy, first_rate
         self._epochs = n_epochs, n_epochs_decay, decay_iters
         self.optimizers = optimizers
         self.plateaus: list[ReduceLROnPlateau] = []
@@ -61,13 +64,13 @@ class LearningRate:
         return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the rate of an epoch (from 1); a plateau keeps the rate that it has."""
+        """Set the rates of an epoch (from 1); a plateau keeps the rates that it has."""
         if self.plateaus:
             return
-        rate = self.lr * SCHEDULES[self.policy](epoch, *self._epochs)
-        for optimizer in self.optimizers.values():
+        factor = SCHEDULES[self.policy](epoch, *self._epochs)
+        for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = self.first_rate(name) * factor
 
     def add_loss(self, loss_G: Tensor) -> None:
         """Count G's loss of a step, a scalar on the device, towards the epoch's mean. Waits for nothing."""

@@ -23,6 +23,8 @@ class TestOptions(BaseOptions):
         add("--num_test", type=integer(at_least=1, or_inf=True), default=float("inf"),
             help="translate at most this many images")
         add("--eval", action="store_true", help="batch norm by its running statistics, no dropout")
+        add("--use_ema", action="store_true",
+            help="translate with the averages of the generators' weights that a run with --ema keeps")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:

@@ -9,6 +9,43 @@ from torch import Tensor, nn
 QueueKey = tuple[int, int]     # number of the domain (0: input, 1: target) and of the tapped layer
 
 
+class KeyQueue:
+    """The newest `size` keys, oldest first.
+
+    They are a window that slides through memory of twice that length, so that keys that come in are all that
+    a step writes; at the end of it the window starts anew at the front. Keys are written only when the next
+    ones come: until then a loss may need the old ones for its backward.
+    """
+
+    def __init__(self, size: int, keys: Tensor):
+        """keys: [N, C], the first ones."""
+        self._size, self._end = size, 0
+        self._memory = keys.new_empty(2 * size, keys.shape[1])
+        self._next = keys
+
+    def push(self, keys: Tensor) -> None:
+        """Let keys [N, C] in; the oldest leave."""
+        self._write()
+        self._next = keys
+
+    def settled(self) -> Tensor:
+        """The keys without those that came last, [N, C]: a view, which the next push but one changes."""
+        return self._memory[max(0, self._end - self._size):self._end]
+
+    def all(self) -> Tensor:
+        """A copy of the keys, [N, C]."""
+        return torch.cat([self.settled(), self._next])[-self._size:]
+
+    def _write(self) -> None:
+        keys = self._next[-self._size:]
+        if self._end + len(keys) > len(self._memory):
+            kept = self._size - len(keys)
+            self._memory[:kept] = self._memory[self._end - kept:self._end]
+            self._end = kept
+        self._memory[self._end:self._end + len(keys)] = keys
+        self._end += len(keys)
+
+
 class MomentumQueue:
     """A queue of keys for every domain and layer, so that a patch meets earlier patches of its own kind.
 
@@ -19,14 +56,24 @@ class MomentumQueue:
     def __init__(self, netG: nn.Module, netF: nn.Module, *, size: int, momentum: float):
         self.netG, self.netF = (copy.deepcopy(net).requires_grad_(False) for net in (netG, netF))
         self.size, self.momentum = size, momentum
-        self.queues: dict[QueueKey, Tensor] = {}    # [N, C], N up to size
+        self._queues: dict[QueueKey, KeyQueue] = {}
 
-    def dequeue_and_enqueue(self, queue: QueueKey, keys: Tensor) -> Tensor:
-        """The queue as it was, [N, C] (N = 0 at first); the keys [B, S, C] are in it from then on."""
+    @property
+    def queues(self) -> dict[QueueKey, Tensor]:
+        """Copies of the keys of each place, [N, C], N up to size, oldest first."""
+        return {place: queue.all() for place, queue in self._queues.items()}
+
+    def dequeue_and_enqueue(self, place: QueueKey, keys: Tensor) -> Tensor:
+        """The queue as it was, [N, C] (N = 0 at first); the keys [B, S, C] are in it from then on.
+
+        The returned view must not be used any more once the place's next keys come.
+        """
         keys = keys.detach().flatten(0, 1)
-        earlier = self.queues.get(queue, keys[:0])
-        self.queues[queue] = torch.cat([earlier, keys])[-self.size:]
-        return earlier
+        if place not in self._queues:
+            self._queues[place] = KeyQueue(self.size, keys)
+        else:
+            self._queues[place].push(keys)
+        return self._queues[place].settled()
 
     @torch.no_grad()
     def momentum_update(self, netG: nn.Module, netF: nn.Module, *, momentum: float | None = None) -> None:
@@ -35,18 +82,20 @@ class MomentumQueue:
         momentum: another than the queue's; 0 copies the networks.
         """
         weight = 1 - (self.momentum if momentum is None else momentum)
-        for slow, fast in ((self.netG, netG), (self.netF, netF)):
-            for p, q in zip(slow.parameters(), fast.parameters(), strict=True):
-                p.lerp_(q, weight)
-            for p, q in zip(slow.buffers(), fast.buffers(), strict=True):
-                p.copy_(q)
+        slow, fast = (self.netG, self.netF), (netG, netF)
+        weights, targets = ([p for net in nets for p in net.parameters()] for nets in (slow, fast))
+        torch._foreach_lerp_(weights, targets, weight)
+        buffers, targets = ([b for net in nets for b in net.buffers()] for nets in (slow, fast))
+        if buffers:
+            torch._foreach_copy_(buffers, targets)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"netG": self.netG.state_dict(), "netF": self.netF.state_dict(), "queues": dict(self.queues)}
+        return {"netG": self.netG.state_dict(), "netF": self.netF.state_dict(), "queues": self.queues}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """A smaller --nce_queue_size keeps the newest keys."""
         self.netG.load_state_dict(state["netG"])
         self.netF.load_state_dict(state["netF"])
         device = next(self.netG.parameters()).device
-        self.queues = {queue: keys[-self.size:].to(device) for queue, keys in state["queues"].items()}
+        self._queues = {place: KeyQueue(self.size, keys[-self.size:].to(device))
+                        for place, keys in state["queues"].items()}

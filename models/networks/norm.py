@@ -1,7 +1,6 @@
 """Normalisation layers by name."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks.base import NetworkError
@@ -14,10 +13,10 @@ EPSILON = 1e-5      # torch's own, added to the variance
 class InstanceNorm(nn.Module):
     """Zero mean and unit variance of each channel of each image (Ulyanov et al. 2016).
 
-    Computed as a group norm with one channel a group, which is the same. In channels-last order on the CPU,
-    where a group norm's backward is far slower, computed as batch norms of one image each. torch's
-    instance_norm is slower than both on the CPU, and its backward is wrong there for one image whose gradient
-    is channels-last (torch 2.15).
+    On the CPU computed as a group norm with one channel a group, which is the same; in channels-last order,
+    where a group norm's backward is far slower, as batch norms of one image each. torch's instance_norm is
+    slower than both, and its backward is wrong for one image whose gradient is channels-last (torch 2.15).
+    On other devices always as batch norms: see `norm_on_gpu`. For torch.compile, which fuses it, the formula.
 
     In training, a constant channel becomes exactly 0, so that a ReLU after it stops its gradient. Rounding
     would leave values near 1e-5, and in bfloat16 the channel would stay constant from layer to layer: every
@@ -31,8 +30,10 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, channels, H, W]. Returns the same shape."""
         with own_dtype(x):
-            if x.device.type != "cpu":      # do not wait for a GPU to tell what is constant
-                return F.group_norm(x - x[:, :, :1, :1].detach() if x.requires_grad else x, self.channels)
+            if torch.compiler.is_compiling():
+                return norm_to_compile(x)
+            if x.device.type != "cpu":
+                return norm_on_gpu(x)
             if is_channels_last(x):
                 return norm_of_one(x) if len(x) == 1 else torch.cat([norm_of_one(one) for one in x.split(1)])
             batch, channels, height, width = x.shape
@@ -41,14 +42,62 @@ class InstanceNorm(nn.Module):
             return without_remainder(normed, x, rstd)
 
 
-def norm_of_one(x: Tensor) -> Tensor:
-    """Batch norm of a single image [1, C, H, W] in channels-last order, its statistics in float32 at least.
+def norm_on_gpu(x: Tensor) -> Tensor:
+    """Instance norm of [B, C, H, W] as batch norms, whose statistics CUDA keeps in float32 at least.
 
-    Its backward expects a gradient in the same order; for another it is silently wrong (torch 2.15).
+    CUDA's group norm rounds mean and rstd to the format of x, and has no kernels for channels-last order: it
+    turns every map. Batch norm has both. In the usual order the images' channels side by side are one image
+    of B * C channels; in channels-last order the images go one by one.
+
+    In training, a channel that is constant must become 0 to the last bit. Nothing here waits for the GPU to
+    tell whether one is: the first pixel is taken off where the mean of equal numbers may be off by a bit.
     """
-    one = at_least_float32(x.new_ones(x.shape[1]))
-    normed, _, rstd = torch.native_batch_norm(x, one, torch.zeros_like(one), None, None, True, 0.0, EPSILON)
-    return without_remainder(LinearMap.apply(normed, Tensor.detach, to_channels_last), x, rstd)
+    if x.requires_grad and not adds_up_exactly(x):
+        x = x - x[:, :, :1, :1].detach()
+    if is_channels_last(x):
+        return torch.cat([batch_norm_of_one(one)[0] for one in x.split(1)])
+    batch, channels, height, width = x.shape
+    together = x.reshape(1, batch * channels, height, width)
+    return torch.native_batch_norm(together, None, None, None, None, True, 0.0, EPSILON)[0].view(x.shape)
+
+
+def adds_up_exactly(x: Tensor) -> bool:
+    """Whether batch norm on a GPU finds the mean of a constant channel of x without rounding.
+
+    It merges the means of ever larger parts, (m a + n b) / (m + n). That is exact where m = n is a power of
+    two, so for 2^k pixels in the usual order. In channels-last order it also merges parts of unequal size.
+    """
+    pixels = x.shape[2] * x.shape[3]
+    return pixels & (pixels - 1) == 0 and not is_channels_last(x)
+
+
+def norm_to_compile(x: Tensor) -> Tensor:
+    """Instance norm of [B, C, H, W] in float32 at least, written so that every order of memory stays.
+
+    Compiled, taking off the first pixel costs no pass.
+    """
+    wide = at_least_float32(x)
+    wide = wide - wide[:, :, :1, :1].detach()
+    variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+    return ((wide - mean) * torch.rsqrt(variance + EPSILON)).to(x.dtype)
+
+
+def norm_of_one(x: Tensor) -> Tensor:
+    """`batch_norm_of_one`, but exactly 0 where a channel is constant in training."""
+    normed, rstd = batch_norm_of_one(x)
+    return without_remainder(normed, x, rstd)
+
+
+def batch_norm_of_one(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Batch norm of a single image [1, C, H, W] in channels-last order, and rstd [C], float32 at least.
+
+    Its backward expects a gradient in the same order; for another it is slower on a GPU, and on the CPU
+    silently wrong (torch 2.15). A CPU keeps the statistics in the format of the weights, a GPU in float32.
+    """
+    one = at_least_float32(x.new_ones(x.shape[1])) if x.device.type == "cpu" else None
+    zero = None if one is None else torch.zeros_like(one)
+    normed, _, rstd = torch.native_batch_norm(x, one, zero, None, None, True, 0.0, EPSILON)
+    return LinearMap.apply(normed, Tensor.detach, to_channels_last), rstd
 
 
 def without_remainder(normed: Tensor, x: Tensor, rstd: Tensor) -> Tensor:

@@ -8,14 +8,16 @@ reshaping every channel into an image of its own takes tens of times longer. Eve
 differentiated twice, which R1 needs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.precision import order_of, own_dtype
+from models.precision import is_channels_last, order_of, own_dtype
 
 Map = Callable[[Tensor], Tensor]
 
@@ -116,50 +118,129 @@ def binomial_kernel(taps: int) -> Tensor:
 
 
 def depthwise(x: Tensor, kernel: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-    """Correlate each channel of x [B, C, H, W] with `kernel` [k, k] or [C, 1, k, k]; zeros outside."""
-    channels = x.shape[1]
-    weight = kernel.expand(channels, 1, -1, -1)
-    return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
+    """Correlate each channel of x [B, C, H, W] with `kernel` [k, k] or [C, 1, k, k]; zeros outside.
+
+    No gradient reaches `kernel`. torch's second derivative of a grouped convolution, which R1 needs, would
+    run one convolution for each channel, for a gradient of the kernel that nobody asks for.
+    """
+    channels, settings = x.shape[1], {"stride": stride, "padding": padding, "groups": x.shape[1]}
+
+    def weight(x: Tensor) -> Tensor:
+        return kernel.to(x.dtype).expand(channels, 1, -1, -1)
+
+    def correlate(x: Tensor) -> Tensor:
+        with own_dtype(x):
+            return F.conv2d(x, weight(x), **settings)
+
+    def transpose(y: Tensor) -> Tensor:
+        with own_dtype(y):
+            return conv2d_input(shape, weight(y), y, **settings)
+
+    shape = x.shape
+    return LinearMap.apply(x, correlate, transpose)
+
+
+def conv2d_input(shape: torch.Size, weight: Tensor, y: Tensor, *, stride: int, padding: int,
+                 groups: int) -> Tensor:
+    """The transpose of x -> conv2d(x, weight, ...) for x of this shape; the order in memory is that of y."""
+    x = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=order_of(y))    # it is not read
+    return torch.ops.aten.convolution_backward(y, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False,
+                                               [0, 0], groups, [True, False, False])[0]
 
 
 def reflect_pad(x: Tensor, width: int) -> Tensor:
     with own_dtype(x):
+        if is_channels_last(x) and x.device.type != "cpu" and not torch.compiler.is_compiling():
+            return pad_by_copies(x, width)     # torch's own would turn x into the other order
         return F.pad(x, (width,) * 4, mode="reflect")
 
 
+def pad_by_copies(x: Tensor, width: int) -> Tensor:
+    """Reflection padding in 1 + 2 width copies, in x's order in memory."""
+    batch, channels, h, w = x.shape
+    y = torch.empty(batch, channels, h + 2 * width, w + 2 * width, dtype=x.dtype, device=x.device,
+                    memory_format=order_of(x))
+    y[:, :, width:-width, width:-width].copy_(x)
+    for edge in chain.from_iterable(mirrored(w, width, together=True)):
+        y[:, :, width:-width, edge.padded].copy_(x[..., edge.copied])
+    rows = y[:, :, width:-width]
+    for edge in chain.from_iterable(mirrored(h, width, together=True)):
+        y[:, :, edge.padded].copy_(rows[:, :, edge.copied])
+    return y
+
+
+class Edge(NamedTuple):
+    """Places along one dimension: padded ones, those that they copy, and the former among all padded ones."""
+
+    padded: slice
+    copied: slice
+    among_padded: slice
+
+
+def mirrored(size: int, width: int, *, together: bool) -> Iterator[list[Edge]]:
+    """The padded places of `size` pixels, one on each side at a time, from the inside outwards.
+
+    together: as one Edge where they copy two different places. On a CPU, loops over two places are slow.
+    """
+    for i in range(1, width + 1):
+        first, last = i, size - 1 - i
+        if together and first < last:
+            yield [Edge(slice(width - i, width + size + i, size - 1 + 2 * i),
+                        slice(first, last + 1, last - first), slice(width - i, width + i, 2 * i - 1))]
+        else:
+            left, right = (width - i, first, width - i), (width + size - 1 + i, last, width - 1 + i)
+            yield [Edge(*(slice(place, place + 1) for place in places)) for places in (left, right)]
+
+
 def _fold(y: Tensor, width: int) -> Tensor:
-    """The transpose of reflect_pad: every padded pixel is added to the pixel that it copies."""
-    x = y[:, :, width:-width, width:-width].clone()
-    for i in range(1, width + 1):
-        x[..., i] += y[:, :, width:-width, width - i]
-        x[..., -1 - i] += y[:, :, width:-width, i - 1 - width]
-        x[:, :, i] += _fold_row(y[:, :, width - i], width)
-        x[:, :, -1 - i] += _fold_row(y[:, :, i - 1 - width], width)
-    return x
+    """The transpose of reflect_pad."""
+    return fold_edges(y, width, together=y.device.type != "cpu")
 
 
-def _fold_row(y: Tensor, width: int) -> Tensor:
-    """`_fold` of one row [B, C, W + 2 width], along it."""
-    x = y[..., width:-width].clone()
-    for i in range(1, width + 1):
-        x[..., i] += y[..., width - i]
-        x[..., -1 - i] += y[..., i - 1 - width]
+def fold_edges(y: Tensor, width: int, *, together: bool) -> Tensor:
+    """Add every padded pixel of y to the pixel that it copies; the sums are the same either way.
+
+    together: see `mirrored`; then it is 2 + 3 width launches.
+    """
+    inner = y[:, :, width:-width]
+    x, ends = inner[..., width:-width].clone(), torch.cat([y[:, :, :width], y[:, :, -width:]], 2)
+    columns, rows = (list(mirrored(size, width, together=together)) for size in (x.shape[3], x.shape[2]))
+    folded_ends = ends[..., width:-width]
+    for edge in chain.from_iterable(columns):
+        folded_ends[..., edge.copied].add_(ends[..., edge.padded])
+    for beside, above in zip(columns, rows, strict=True):
+        for edge in beside:
+            x[..., edge.copied].add_(inner[..., edge.padded])
+        for edge in above:
+            x[:, :, edge.copied].add_(folded_ends[:, :, edge.among_padded])
     return x
 
 
 def blur_down(x: Tensor, kernel: Tensor) -> Tensor:
     """Downsample by 2: reflect-pad 1, blur by [1,2,1] x [1,2,1] / 16, keep every second pixel.
 
-    x: [B, C, H, W]. kernel: those weights, [C, 1, 3, 3]; the transpose has them built in.
+    x: [B, C, H, W]. kernel: those weights, [C, 1, 3, 3]; on a CPU the transpose has them built in.
     Returns [B, C, ceil(H / 2), ceil(W / 2)].
     """
     def down(x: Tensor) -> Tensor:
         with own_dtype(x):
-            padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+            padded = reflect_pad(x, 1)
             return F.conv2d(padded, kernel.to(x.dtype), stride=2, groups=x.shape[1])
 
-    height, width = x.shape[2:]
-    return LinearMap.apply(x, down, lambda y: _spread(_spread(y, 2, height), 3, width))
+    spread = spread_on_cpu if x.device.type == "cpu" else spread_on_gpu
+    return LinearMap.apply(x, down, partial(spread, kernel=kernel, height=x.shape[2], width=x.shape[3]))
+
+
+def spread_on_gpu(y: Tensor, kernel: Tensor, height: int, width: int) -> Tensor:
+    """The transpose of blur_down to [B, C, height, width], in six launches."""
+    padded = torch.Size((*y.shape[:2], height + 2, width + 2))
+    with own_dtype(y):
+        return _fold(conv2d_input(padded, kernel.to(y.dtype), y, stride=2, padding=0, groups=y.shape[1]), 1)
+
+
+def spread_on_cpu(y: Tensor, kernel: Tensor, height: int, width: int) -> Tensor:
+    """The same in fourteen passes, which are faster there than a transposed convolution."""
+    return _spread(_spread(y, 2, height), 3, width)
 
 
 def _spread(y: Tensor, dim: int, size: int) -> Tensor:
@@ -173,7 +254,10 @@ def _spread(y: Tensor, dim: int, size: int) -> Tensor:
     x = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=order_of(y))
     every_second = (slice(None),) * dim
     even, odd = x[(*every_second, slice(0, None, 2))], x[(*every_second, slice(1, None, 2))]
-    torch.mul(y, 0.5, out=even)
+    if torch.compiler.is_compiling():
+        even.copy_(y * 0.5)     # out= with a view would break the graph
+    else:
+        torch.mul(y, 0.5, out=even)
     quarter = y * 0.25
     neighbours = min(odd.shape[dim], y.shape[dim] - 1)
     odd.copy_(quarter.narrow(dim, 0, odd.shape[dim]))

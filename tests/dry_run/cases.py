@@ -1,4 +1,4 @@
-"""What is tried on a pretended GPU: models with their important switches, and the defects known so far."""
+"""What is tried on a pretended GPU: models with their important switches."""
 
 from typing import NamedTuple
 
@@ -18,22 +18,19 @@ MOMENTS = "the moments of the distances, and the images compared with, are other
 class Case(NamedTuple):
     """flags: of train.py. period: after how many steps the same kind of step comes round (mirrored or not, R1
     due or not). unlike: why steps of one kind differ all the same. kept: whether it keeps more from step to
-    step than weights and Adam's moments. resumed: a defect of resumed runs.
+    step than weights and Adam's moments.
     """
 
     flags: str
     period: int = 1
     unlike: str = ""
     kept: bool = False
-    resumed: str = ""
 
     def small(self, precision: str, on_nan: str) -> str:
         sizes = SMALL if "--model" in self.flags else SMALL_CUT
         sizes = SMALL_SINGLE if "sincut" in self.flags else sizes
         return f"{sizes} {self.flags} --precision {precision} --on_nan {on_nan}"
 
-
-CPU_POOL = "ImagePool: after a resume the pool's images are on the CPU, and one that is drawn is copied"
 
 HALVES = "--model distance_gan --use_self_distance --unnormalized_distances"
 CASES = {
@@ -59,12 +56,12 @@ CASES = {
     "SinCUT": Case("--model sincut"),
     "SinCUT, R1 every second step": Case("--model sincut --R1_every 2 --channels_last", period=2, kept=True),
     "CycleGAN": Case("--model cycle_gan --pool_size 0"),
-    "CycleGAN, pool": Case("--model cycle_gan --pool_size 1", unlike=POOL, kept=True, resumed=CPU_POOL),
+    "CycleGAN, pool": Case("--model cycle_gan --pool_size 1", unlike=POOL, kept=True),
     "GcGAN": Case("--model gcgan --pool_size 0"),
     "GcGAN, two generators": Case("--model gcgan --separate_generators --pool_size 0"),
     "DistanceGAN": Case("--model distance_gan --pool_size 0 --distance_warmup 1", unlike=MOMENTS),
     "SelfDistance": Case(f"{HALVES} --pool_size 0"),
-    "SelfDistance, pool": Case(f"{HALVES} --pool_size 1", unlike=POOL, kept=True, resumed=CPU_POOL),
+    "SelfDistance, pool": Case(f"{HALVES} --pool_size 1", unlike=POOL, kept=True),
 }
 
 # Flags of test.py, for images whose sizes no network's multiple divides.
@@ -92,12 +89,3 @@ TABLE = {
     "GcGAN": ("--model gcgan --pool_size 0", ("",)),
     "DistanceGAN": ("--model distance_gan --pool_size 0 --distance_warmup 1", ("",)),
 }
-
-
-def known_defect(name: str, precision: str, on_nan: str) -> str:
-    """The words of a defect that a case is known to die of in its first step; empty where it must work."""
-    if (precision, on_nan) == ("fp16", "skip"):
-        return "fp16 with --on_nan skip: the post hook deletes found_inf, which GradScaler then deletes again"
-    if (name, on_nan) == ("CUT, lambda_NCE 0", "skip"):
-        return "--on_nan skip with --lambda_NCE 0: the pre hook stacks the gradients of F, which has none"
-    return ""

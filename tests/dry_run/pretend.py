@@ -93,6 +93,7 @@ A_GPU: list[tuple[Any, str, Callable]] = [
     (torch.cuda, "is_available", lambda: True),
     (torch.cuda, "device_count", lambda: 1),
     (torch.cuda, "get_device_capability", lambda *_: (9, 0)),
+    (torch.cuda, "set_device", lambda device: None),
 ]
 
 

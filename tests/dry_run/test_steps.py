@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dry_run.cases import CASES, CPU_POOL, PRECISIONS, TRANSLATIONS, known_defect
+from tests.dry_run.cases import CASES, PRECISIONS, TRANSLATIONS
 from tests.dry_run.pretend import NEEDS, possible, pretend_cuda
 from tests.dry_run.record import difference
 from tests.dry_run.training import batch_of, build_translator, check_life, check_steps, training, translate
@@ -20,13 +20,7 @@ FIRST_STEPS = [(name, *how) for name in MAIN for how in (("tf32", "skip"), ("fp1
 FIRST_STEPS += [("CUT", "fp16", "skip"), ("CUT, lambda_NCE 0", "bf16", "stop")]
 
 
-def marked(name: str, precision: str, on_nan: str):
-    words = known_defect(name, precision, on_nan)
-    marks = [pytest.mark.xfail(strict=True, reason=words)] if words else []
-    return pytest.param(name, precision, on_nan, marks=marks)
-
-
-@pytest.mark.parametrize("name, precision, on_nan", [marked(*case) for case in TRAININGS])
+@pytest.mark.parametrize("name, precision, on_nan", TRAININGS)
 def test_training_evaluation_and_resume(name, precision, on_nan):
     """No step reads or copies a number, all that is kept is float32 on the GPU, and steps are alike."""
     case = CASES[name]
@@ -37,7 +31,7 @@ def test_training_evaluation_and_resume(name, precision, on_nan):
             check_steps(case, run)
 
 
-@pytest.mark.parametrize("name, precision, on_nan", [marked(*case) for case in FIRST_STEPS])
+@pytest.mark.parametrize("name, precision, on_nan", FIRST_STEPS)
 def test_first_step_in_other_precisions(name, precision, on_nan):
     """In 16 bits all convolutions are, but for those of R1, a tenth of SinCUT's at most."""
     with training(CASES[name].small(precision, on_nan)) as run:
@@ -45,7 +39,6 @@ def test_first_step_in_other_precisions(name, precision, on_nan):
     assert part == 0 if precision == "tf32" else 0.9 < part < 1 if name == "SinCUT" else part == 1
 
 
-@pytest.mark.xfail(strict=True, reason=CPU_POOL)
 def test_pool_after_a_resume():
     with training(CASES["SelfDistance, pool"].small("fp32", "stop")) as run:
         run.step()
@@ -54,8 +47,6 @@ def test_pool_after_a_resume():
             again.step()
 
 
-@pytest.mark.xfail(strict=True, reason="load_state_dict: moments keep the order in memory that they had, and "
-                                       "the fused Adam reads them in the order of the weights")
 @pytest.mark.parametrize("before, after", [("false", "true"), ("true", "false")])
 def test_resumed_with_another_channels_last(before, after):
     with training(CASES["SelfDistance"].small("bf16", "stop") + f" --channels_last {before}") as run:

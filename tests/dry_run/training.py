@@ -15,7 +15,7 @@ from options.train_options import TrainOptions
 from tests.dry_run.cases import Case
 from tests.dry_run.pretend import A_GPU, CUDA, Gpu, pretend_cuda, standing_in
 from tests.dry_run.record import Memories, Record, difference
-from util.runtime.health import LossWatch
+from util.runtime.health import LossMonitor
 from util.runtime.progress import Progress
 
 DRAWS = (0.9, 0.1)      # of the host, in turns: no and yes, wherever a half decides
@@ -48,8 +48,7 @@ class Training:
         self.flags, self.gpu, self.memories = flags, gpu, Memories()
         self.opt = parse(flags)
         self.model = create_model(self.opt)
-        self.watch = LossWatch(self.opt.on_nan, self.model.optimizers.values(),
-                               getattr(self.opt, "lambda_GAN", 1.0))
+        self.watch = LossMonitor(self.opt.on_nan, self.model.optimizers.values(), self.model.gan_weight)
         self.progress = Progress(first_epoch=1, last_epoch=400)
         self.model.start_epoch(1)
 
@@ -104,9 +103,7 @@ def check_life(case: Case, run: Training) -> None:
     """A training, an evaluation in it, and its resume; AssertionError, or torch's own, for what is wrong."""
     check_steps(case, run)
     run.evaluate()
-    again = run.resume()
-    if not case.resumed:
-        again.step()
+    run.resume().step()
 
 
 def check_values(model: BaseModel, losses: Mapping[str, Tensor]) -> None:

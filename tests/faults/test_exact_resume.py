@@ -22,6 +22,9 @@ MODELS = {
                  "--ndf", "2", "--crop_size", "32", "--pool_size", "2"],
     "CUT, evaluated, with plateau": [*CUT, *EPOCHS, "--lr_policy", "plateau", "--batch_size", "2",
                                      "--evaluation_freq", "4"],
+    "CUT, averaged, augmented": [*CUT, *EPOCHS, "--ema", "6", "--diffaugment", "translation,color,cutout",
+                                 "--spectral_norm", "--gan_mode", "hinge", "--lr_G", "1e-4", "--lr_D", "4e-4",
+                                 "--evaluation_freq", "4"],
 }
 
 
@@ -55,7 +58,7 @@ def with_test_split(tmp_path_factory: pytest.TempPathFactory, images: Path) -> P
 def test_resumed_run_equals_the_undisturbed_one(
         model: str, workers: str, whole: dict[str, Training], images: Path, single: Path,
         with_test_split: Path, tmp_path: Path) -> None:
-    data = {"SinCUT": single, "CUT, evaluated, with plateau": with_test_split}.get(model, images)
+    data = {"SinCUT": single}.get(model, with_test_split if "--evaluation_freq" in MODELS[model] else images)
     if model not in whole:
         whole[model] = Training(tmp_path / "whole", data, [*MODELS[model], "--num_threads", "0"])
         assert whole[model].run().end() == 0

@@ -25,6 +25,23 @@ def eager_backend(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda method: compiler(method, backend="aot_eager"))
 
 
+@pytest.mark.parametrize("flags", ["", "--channels_last", "--normG batch --normD batch"])
+def test_every_pass_is_one_graph(flags):
+    nets = model(flags).networks
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    for method, *inputs in ((nets["G"].forward_with_features, (0, 4, 8)), (nets["G"].encode, (0, 4, 8)),
+                            (nets["D"].forward,)):
+        torch._dynamo.reset()
+        torch.compile(method, backend=backend)(torch.rand(2, 3, 24, 24), *inputs)
+        assert len(graphs) == 1
+        graphs.clear()
+
+
 @pytest.mark.parametrize("flags", ["", "--gan_mode wgangp", "--grad_checkpoint --precision bf16"])
 def test_same_losses_and_keys(eager_backend, capsys, flags):
     images = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(1)) * 2 - 1

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from data.transforms import WORDS
 from models import create_model
 from models.contrastive.patch_nce import patch_nce_loss
 from models.losses.gan import OBJECTIVES, gradient_penalty, r1_penalty
 from models.networks.norm import InstanceNorm
 from models.networks.patch_sampler import unit_length
-from models.precision import Precision
+from models.precision import Precision, gives_one_size
 from options.devices import has_fast_bf16, resolve_channels_last, resolve_precision
 from options.train_options import TrainOptions
 from util.errors import UsageError
@@ -153,6 +154,33 @@ def test_a_state_without_scaler_loads():
 def test_tf32_and_fp32_set_the_switches_of_the_process():
     Precision("fp32", CPU)    # a CPU's has none to set
     assert torch.backends.cuda.matmul.allow_tf32 is False
+
+
+@pytest.fixture
+def switches():
+    """torch.backends' own, which are put back afterwards."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+    yield matmul, cudnn
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("tf32", True), ("bf16", False)])
+def test_switches_of_cuda(switches, precision, tf32):
+    matmul, cudnn = switches
+    matmul.allow_tf32 = cudnn.allow_tf32 = not tf32
+    for fixed in (True, False):
+        Precision(precision, torch.device("cuda"), fixed_sizes=fixed)
+        assert cudnn.benchmark is fixed
+    assert matmul.allow_tf32 is cudnn.allow_tf32 is tf32
+
+
+@pytest.mark.parametrize(("preprocess", "one"), [
+    ("resize_and_crop", True), ("scale_width_and_crop", True), ("zoom_and_patch", True), ("resize", True),
+    ("none", False), ("scale_width", False), ("scale_shortside", False), ("zoom", False)])
+def test_whether_images_have_one_size(preprocess, one):
+    assert set(preprocess.split("_and_")) <= set(WORDS)
+    assert gives_one_size(preprocess) is one
 
 
 @pytest.mark.cuda

@@ -79,6 +79,35 @@ def test_the_rate_is_a_function_of_the_epoch_alone():
         assert model.learning_rate() == pytest.approx(2e-4 * factor)
 
 
+def rates_by_name(model) -> dict[str, float]:
+    return {name: optimizer.param_groups[0]["lr"] for name, optimizer in model.optimizers.items()}
+
+
+TWO_RATES = "--lr", "3e-3", "--lr_G", "1e-3", "--lr_D", "5e-3"
+
+
+def test_G_and_D_have_rates_of_their_own_and_one_schedule():
+    model = build(*TWO_RATES, "--n_epochs", "1", "--n_epochs_decay", "3")
+    model.start_epoch(1)
+    assert rates_by_name(model) == {"G": 1e-3, "F": 3e-3, "D": 5e-3}
+    model.start_epoch(3)
+    assert rates_by_name(model) == pytest.approx({"G": 5e-4, "F": 1.5e-3, "D": 2.5e-3})
+    cycle = build("--model", "cycle_gan", "--lr_D", "5e-3")
+    assert rates_by_name(cycle) == {"G_A": 2e-4, "G_B": 2e-4, "D_A": 5e-3, "D_B": 5e-3}
+
+
+def test_a_plateau_scales_each_rate_and_a_resumed_run_goes_on_with_them():
+    flags = *TWO_RATES, "--lr_policy", "plateau"
+    model, resumed = build(*flags), build(*flags)
+    model.train_step(batch_of())
+    model.end_epoch([1.0])
+    model.end_epoch([2.0] * 6)
+    resumed.load_state_dict(model.state_dict())
+    resumed.start_epoch(2)
+    expected = {"G": 2e-4, "F": 6e-4, "D": 1e-3}
+    assert rates_by_name(model) == pytest.approx(expected) and rates_by_name(resumed) == rates_by_name(model)
+
+
 # ---- plateau
 
 def test_plateau_waits_while_the_loss_falls():

@@ -18,10 +18,11 @@ def free_bytes(folder: Path) -> int:
 def describe_space(folder: Path, state: dict[str, Any], numbered: int) -> str:
     """One line: what the checkpoints of a run will take at most, and what is free.
 
-    state: of the model, with its "networks". numbered: how many checkpoints stay beside the latest.
+    state: of the model, with its "networks" and, if it keeps averages, "ema". numbered: how many checkpoints
+    stay beside the latest.
     """
-    weights = size_in_bytes(state["networks"])
-    whole = weights * (1 + MOMENTS)
+    learnt, averages = size_in_bytes(state["networks"]), size_in_bytes(state.get("ema"))
+    weights, whole = learnt + averages, learnt * (1 + MOMENTS) + averages
     needed = 3 * whole + (numbered + 1) * weights       # latest, previous, and the next while it is written
     there = sum(path.stat().st_size for path in folder.glob("*.pth"))
     free = free_bytes(folder)

@@ -24,7 +24,8 @@ from util.errors import UsageError
 PREFIXES = ("module.", "_orig_mod.")
 
 # Which flags are the likeliest where two networks differ in the number of keys of a kind, {0} being G or D.
-HINTS = {r"filt$": "--no_antialias, --no_antialias_up, ", r"running_mean$": "--norm{0}, "}
+HINTS = {r"filt$": "--no_antialias, --no_antialias_up, ", r"running_mean$": "--norm{0}, ",
+         r"parametrizations": "--spectral_norm, "}
 
 
 def weights_path(folder: Path, label: str, name: str) -> Path:

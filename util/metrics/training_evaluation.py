@@ -1,13 +1,14 @@
 """Evaluation during a run: every --evaluation_freq images the test split is translated and scored.
 
 The first of --evaluation_metrics decides which weights are saved as best_net_*.pth and what --lr_policy
-plateau follows. An evaluation leaves the run as it was: random numbers, batch norm's statistics, modes.
+plateau follows. A run with --ema is scored twice: `swd` is of its weights, `swd_ema` of their averages.
+An evaluation leaves the run as it was: random numbers, batch norm's statistics, modes.
 """
 
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,6 +46,7 @@ class Translating(Trainable, Protocol):
     networks: dict[str, nn.Module]
 
     def train(self, mode: bool) -> None: ...
+    def weight_sets(self) -> dict[str, AbstractContextManager[None]]: ...
     def test_step(self, batch: Mapping[str, Any]) -> dict[str, Tensor]: ...
 
 
@@ -76,11 +78,13 @@ class Evaluation:
     def run(self, model: Translating, progress: Progress, log: RunLog, state: TrainingState) -> None:
         """Translate, score, report; save the weights where the first metric is the best so far."""
         began = time.perf_counter()
-        with undisturbed(model, self.seed):
-            self.real = self.real or ImageSet(self.targets.read(), self.extractor)
-            translated = self.inputs.read(lambda batch: model.test_step(batch)["fake_B"])
-            fake = ImageSet(translated, self.extractor)
-            scores = {name: compute(name, fake, self.real) for name in self.names}
+        scores: dict[str, float] = {}
+        for suffix, weights in model.weight_sets().items():
+            with weights, undisturbed(model, self.seed):
+                self.real = self.real or ImageSet(self.targets.read(), self.extractor)
+                translated = self.inputs.read(lambda batch: model.test_step(batch)["fake_B"])
+                fake = ImageSet(translated, self.extractor)
+                scores |= {name + suffix: compute(name, fake, self.real) for name in self.names}
         before = self.best(log)
         counts = {"fake": len(fake), "real": len(self.real)}
         log.scalars(progress, add_prefix(SCORE, scores) | add_prefix(COUNT, counts))

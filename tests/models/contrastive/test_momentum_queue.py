@@ -12,6 +12,7 @@ from models.networks.patch_sampler import unit_length
 from tests import adversarial
 from tests.adversarial import batch_of
 from tests.formula import fill_
+from tests.operations import Operations
 from util.errors import UsageError
 
 EXTERNAL = ("--nce_negatives", "external")
@@ -67,6 +68,51 @@ def test_queue_keeps_the_newest_keys_of_each_place(queue):
     assert torch.equal(queue.dequeue_and_enqueue((0, 0), keys)[:, 0], torch.tensor([6.0, 100, 102, 104, 106]))
     for place in ((1, 0), (0, 1)):
         assert queue.dequeue_and_enqueue(place, keys).shape == (0, 2)
+
+
+@pytest.mark.parametrize("size", [1, 7, 20])
+def test_queue_is_its_keys_one_behind_the_other(size):
+    """For any number of keys a step, and a loss's backward after the step's keys came in."""
+    random = torch.Generator().manual_seed(0)
+    queue = MomentumQueue(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1), size=size, momentum=0.9)
+    expected = torch.zeros(0, 3)
+    for _ in range(60):
+        keys = torch.randn(1, int(torch.randint(1, 10, (), generator=random)), 3, generator=random)
+        query = torch.ones(2, 3, requires_grad=True)
+        earlier = queue.dequeue_and_enqueue((0, 0), keys)
+        (query @ earlier.T).sum().backward()
+        assert torch.equal(earlier, expected) and torch.allclose(query.grad[0], expected.sum(0), atol=1e-5)
+        expected = torch.cat([expected, keys[0]])[-size:]
+        assert torch.equal(queue.queues[0, 0], expected)
+
+
+def test_a_full_queue_moves_its_new_keys_alone(queue):
+    keys = torch.randn(1, 2, 4)
+    for _ in range(4):
+        queue.dequeue_and_enqueue((0, 0), keys)
+    with Operations() as found:
+        addresses = {queue.dequeue_and_enqueue((0, 0), keys).untyped_storage().data_ptr() for _ in range(9)}
+    assert len(addresses) == 1 and set(found.names) == {"copy_"}
+
+
+def test_slow_copies_follow_in_one_operation(queue):
+    with Operations() as found:
+        queue.momentum_update(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    assert [name for name in found.names if "lerp" in name] == ["_foreach_lerp_"]
+
+
+def test_a_saved_state_is_a_copy_and_loads_oldest_first(queue):
+    keys = torch.arange(8.0).reshape(2, 2, 2)
+    queue.dequeue_and_enqueue((0, 0), keys)
+    state = queue.state_dict()
+    assert torch.equal(state["queues"][0, 0], keys.flatten(0, 1))
+    for _ in range(5):
+        queue.dequeue_and_enqueue((0, 0), keys + 100)
+    assert torch.equal(state["queues"][0, 0], keys.flatten(0, 1))
+    state["queues"] = {(0, 0): torch.arange(10.0).reshape(5, 2)}      # as every version saved it
+    queue.load_state_dict(state)
+    assert torch.equal(queue.dequeue_and_enqueue((0, 0), keys), state["queues"][0, 0])
+    assert torch.equal(queue.queues[0, 0], torch.cat([torch.tensor([[8.0, 9.0]]), keys.flatten(0, 1)]))
 
 
 def test_slow_copies_follow_by_the_momentum(queue):
