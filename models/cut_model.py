@@ -1,7 +1,7 @@
 """CUT and FastCUT: Park et al., Contrastive Learning for Unpaired Image-to-Image Translation, ECCV 2020."""
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,21 @@ from torch import Tensor, nn
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
 from models.contrastive.momentum_queue import MomentumQueue
-from models.contrastive.patch_nce import PatchNCE, stack_domains
+from models.contrastive.patch_nce import CONTRASTS, PatchNCE, stack_domains
+from models.contrastive.relation import semantic_relation_loss
 from models.early_backward import early_backward
+from models.nce_flags import (
+    SAMPLERS,
+    WEIGHTINGS,
+    add_nce_flags,
+    check_nce_flags,
+    gamma_of,
+    layer_numbers,
+    layer_weights,
+)
 from models.networks import GENERATORS, PROJECTORS
 from util.errors import UsageError
-from util.flags import integer, number, str2bool
+from util.flags import number, str2bool
 
 FASTCUT = dict(nce_idt=False, lambda_NCE=10.0, flip_equivariance=True)
 FASTCUT_TRAINING = dict(n_epochs=150, n_epochs_decay=50)
@@ -35,7 +45,7 @@ class CUTModel(AdversarialModel):
     `forward`. A subclass sets it to False to have idt_B with its graph under all circumstances.
     """
 
-    loss_names = ("G_GAN", "D_real", "D_fake", "D_penalty", "G", "NCE", "NCE_Y")
+    loss_names = ("G_GAN", "D_real", "D_fake", "D_penalty", "G", "NCE", "NCE_Y", "SRC")
     identity_first: bool = True
 
     @staticmethod
@@ -48,27 +58,7 @@ class CUTModel(AdversarialModel):
         add("--lambda_NCE", type=number(at_least=0), default=1.0, help="weight of the NCE loss of G(X) and X")
         add("--nce_idt", type=str2bool, nargs="?", const=True, default=True,
             help="use the NCE loss on G(Y) and Y too")
-        add("--nce_layers", default="0,4,8,12,16", architecture=True,
-            help="numbers of the layers of G whose features the NCE loss compares, separated by commas; the "
-                 "default depends on --netG")
-        add("--nce_includes_all_negatives_from_minibatch", type=str2bool, nargs="?", const=True,
-            default=False, help="take the negatives from all images of the minibatch, not only from the same "
-                                "image (single-image translation does)")
-        add("--nce_negatives", choices=["internal", "external", "both"], default="internal",
-            help="negatives from the same image (internal), from earlier images, encoded by slow copies of "
-                 "G and F (external), or both")
-        add("--nce_queue_size", type=integer(at_least=1), default=16384,
-            help="external negatives kept for a layer of each domain")
-        add("--nce_momentum", type=number(at_least=0, below=1), default=0.999,
-            help="part of the slow copies' weights that stays in a step")
-        add("--nce_shared_locations", type=str2bool, nargs="?", const=True, default=False,
-            help="draw one set of patch locations for all images of a minibatch, as the published code did; "
-                 "default: one set an image (equal at --batch_size 1)")
-        add("--netF", choices=sorted(PROJECTORS), default="mlp_sample", architecture=True,
-            help="how features become embeddings")
-        add("--netF_nc", type=integer(at_least=1), default=256, architecture=True, help="width of netF")
-        add("--nce_T", type=number(above=0), default=0.07, help="temperature of the NCE loss")
-        add("--num_patches", type=integer(at_least=1), default=256, help="patches a layer and image")
+        add_nce_flags(parser)
         add("--flip_equivariance", type=str2bool, nargs="?", const=True, default=False,
             help="mirror the input of half the steps, and its features back (FastCUT does)")
         if is_train:
@@ -95,6 +85,7 @@ class CUTModel(AdversarialModel):
             self.add_optimizer("D", self.netD.parameters())
             if any(True for _ in self.netF.parameters()):
                 self.add_optimizer("F", self.netF.parameters())
+            self.nce_gamma = gamma_of(opt)
             self.patch_nce = self.build_patch_nce(layers)
 
     def build_patch_nce(self, layers: tuple[int, ...]) -> PatchNCE:
@@ -104,10 +95,16 @@ class CUTModel(AdversarialModel):
             queue = MomentumQueue(self.netG, self.netF, size=opt.nce_queue_size, momentum=opt.nce_momentum)
         return PatchNCE(
             self.netG, self.netF, layers=layers, temperature=opt.nce_T, queue=queue,
-            sampler=partial(self.netF.locations, num_patches=opt.num_patches,
-                            shared=opt.nce_shared_locations),
+            sampler=SAMPLERS[opt.nce_sampling](opt, self.netF, self.netD),
+            contrast=CONTRASTS[opt.nce_loss], weighting=WEIGHTINGS[opt.nce_weighting](opt, self.nce_gamma),
+            relation=semantic_relation_loss if opt.lambda_SRC > 0 else None,
             minibatch_negatives=opt.nce_includes_all_negatives_from_minibatch,
-            internal_negatives=opt.nce_negatives != "external", one_pass=self.repeatable["G"])
+            internal_negatives=opt.nce_negatives != "external", layer_weights=layer_weights(opt),
+            one_pass=self.repeatable["G"])
+
+    def start_epoch(self, epoch: int) -> None:
+        super().start_epoch(epoch)
+        self.nce_gamma.start_epoch(epoch)
 
     def translator(self) -> nn.Module:
         return self.netG
@@ -178,13 +175,14 @@ class CUTModel(AdversarialModel):
         return loss
 
     def compute_G_loss(self) -> Tensor:
-        """G_GAN + the mean of NCE and, with --nce_idt, NCE_Y: what G and F minimise."""
+        """G_GAN + the mean of NCE and, with --nce_idt, NCE_Y, + SRC: what G and F minimise."""
         G_GAN = self.fake_B.new_zeros(())
         if self.opt.lambda_GAN > 0:
             G_GAN = self.objective.generator(self.netD(self.fake_B)) * self.opt.lambda_GAN
         nce = self.calculate_NCE_losses()
         self.losses |= {"G_GAN": G_GAN, **nce}
-        return G_GAN + sum(nce.values()) / len(nce)
+        loss = G_GAN + sum(nce.values()) / len(nce)
+        return loss + self.losses["SRC"] if "SRC" in self.losses else loss
 
     def calculate_NCE_losses(self) -> dict[str, Tensor]:
         """NCE and, with --nce_idt, NCE_Y: calculate_NCE_loss of each, in one pass where that is exact."""
@@ -198,9 +196,8 @@ class CUTModel(AdversarialModel):
         if self.early_NCE_Y is not None:
             return {"NCE": self.calculate_NCE_loss(*pairs["NCE"]), "NCE_Y": self.early_NCE_Y}
         sources, outputs = zip(*pairs.values(), strict=True)
-        losses = self.patch_nce(sources, outputs, domains=(INPUT, TARGET)[:len(pairs)],
-                                flipped=self.flipped_for_equivariance)
-        return {name: loss * self.opt.lambda_NCE for name, loss in zip(pairs, losses, strict=True)}
+        losses = self._nce(sources, outputs, (INPUT, TARGET)[:len(pairs)])
+        return dict(zip(pairs, losses, strict=True))
 
     def calculate_NCE_loss(self, source: Tensor, output: Tensor, domain: int | None = None) -> Tensor:
         """The NCE loss of G's output, [B, C, H, W], against its source: a scalar, times --lambda_NCE.
@@ -209,8 +206,16 @@ class CUTModel(AdversarialModel):
         """
         if domain is None:
             domain = TARGET if source is self.real_B else INPUT
-        loss, = self.patch_nce([source], [output], domains=[domain], flipped=self.flipped_for_equivariance)
-        return loss * self.opt.lambda_NCE
+        return self._nce([source], [output], [domain])[0]
+
+    def _nce(self, sources: Sequence[Tensor], outputs: Sequence[Tensor],
+             domains: Sequence[int]) -> list[Tensor]:
+        """The same for several domains; with the input's among them, the loss SRC too."""
+        losses, relation = self.patch_nce(sources, outputs, domains=domains,
+                                          flipped=self.flipped_for_equivariance)
+        if relation is not None:
+            self.losses["SRC"] = relation * self.opt.lambda_SRC
+        return [loss * self.opt.lambda_NCE for loss in losses]
 
     def draw_flip(self) -> bool:
         """True for half of the steps; drawn on the CPU, so that nothing waits for the device."""
@@ -274,14 +279,6 @@ def cut_mode(text: str) -> str:
     return modes[text.lower()]
 
 
-def layer_numbers(text: str) -> list[int]:
-    """The numbers in "0,4,8"."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--nce_layers is {text!r}; give numbers separated by commas, like 0,4,8") from None
-
-
 def check_cut_flags(opt: Namespace) -> None:
     """Raise UsageError for flags with which the losses cannot be computed, or teach nothing."""
     if opt.lambda_GAN == 0 and opt.lambda_NCE == 0:
@@ -290,11 +287,4 @@ def check_cut_flags(opt: Namespace) -> None:
         raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the NCE "
                          "loss runs G on its output: use equal numbers (images are converted to them), "
                          "or another --model")
-    if opt.nce_negatives == "external" and opt.nce_includes_all_negatives_from_minibatch:
-        raise UsageError("--nce_negatives external excludes --nce_includes_all_negatives_from_minibatch, "
-                         "which asks for negatives of this minibatch: use --nce_negatives both")
-    alone = opt.batch_size == 1 or not opt.nce_includes_all_negatives_from_minibatch
-    alone = alone and opt.nce_negatives == "internal"
-    if opt.lambda_NCE > 0 and opt.num_patches == 1 and alone and opt.netF != "reshape":
-        raise UsageError("--num_patches 1 leaves the NCE loss no negatives: raise it, or use "
-                         "--nce_includes_all_negatives_from_minibatch with a --batch_size above 1")
+    check_nce_flags(opt)

@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from data.transforms import check_preprocess
+from options.recipes import RECIPES
 from util.errors import UsageError
 
 
@@ -36,6 +37,10 @@ def check_folder(opt: Namespace) -> None:
 
 
 def check_training(opt: Namespace) -> None:
+    missing = [name for name in RECIPES.get(opt.recipe, {}) if name not in opt]
+    if missing:
+        raise UsageError(f"--recipe {opt.recipe} sets --{missing[0]}, which --model {opt.model} does not "
+                         "have: use --model cut")
     last = opt.n_epochs + opt.n_epochs_decay
     if last < 1:
         raise UsageError("--n_epochs and --n_epochs_decay are both 0: there is nothing to train")

@@ -90,6 +90,11 @@ class OptionParser(argparse.ArgumentParser):
                                  "remove that file")
             self.set_defaults(**{action.dest: value})
 
+    def set_known_defaults(self, values: Mapping[str, Any]) -> None:
+        """Other defaults, for those of these flags that are known so far."""
+        known = {action.dest for action in self._actions}
+        self.set_defaults(**{name: value for name, value in values.items() if name in known})
+
     def parse_all(self) -> Namespace:
         """The last pass: --help works; a flag that nobody knows is an error that names the nearest one."""
         super().add_argument("-h", "--help", action="help", help="show this and exit")
@@ -113,8 +118,9 @@ class OptionParser(argparse.ArgumentParser):
     def _unknown(self, word: str) -> str:
         if not word.startswith("-"):
             return f"{word!r} belongs to no flag; quote a value that holds spaces"
-        near = difflib.get_close_matches(word, self._option_string_actions, n=1)
-        hint = f"; did you mean {near[0]}?" if near else " (--help lists all flags)"
+        flags = {flag.lower(): flag for flag in self._option_string_actions}
+        near = difflib.get_close_matches(word.lower(), flags, n=1)
+        hint = f"; did you mean {flags[near[0]]}?" if near else " (--help lists all flags)"
         return f"there is no flag {word}{hint}"
 
     def typed(self) -> set[str]:

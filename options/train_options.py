@@ -7,6 +7,7 @@ from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
+from options.recipes import RECIPES
 from util.checkpoints.run_record import FILE, read_options
 from util.errors import UsageError
 from util.flags import integer, number
@@ -22,9 +23,11 @@ class TrainOptions(BaseOptions):
         self.recorded: dict[str, Any] = {}      # the options of the run that is resumed
 
     def restore(self, parser: OptionParser) -> None:
-        """With --continue_train, flags that are not typed are as they were in that run."""
+        """The recipe's values first; with --continue_train, flags that are not typed are as in that run."""
         self.recorded = {}
         opt, _ = parser.parse_known_args()
+        if opt.recipe in RECIPES:
+            parser.set_known_defaults(RECIPES[opt.recipe])
         folder = recorded_folder(parser)
         if not opt.continue_train or opt.pretrained_name is not None or folder is None:
             return
@@ -36,14 +39,17 @@ class TrainOptions(BaseOptions):
         changed = {name: f"--{name} {before} to {asked[name]}" for name, before in self.recorded.items()
                    if asked.get(name, before) != before}
         if refused := [change for name, change in changed.items() if name in parser.architecture]:
-            raise UsageError(f"--continue_train keeps the networks, but this changes {', '.join(refused)}: "
-                             "leave that out, or begin a run of another --name")
+            raise UsageError("--continue_train keeps the networks and the recipe, but this changes "
+                             f"{', '.join(refused)}: leave that out, or begin a run of another --name")
         return f"changed on resuming: {', '.join(changed.values())}" if changed else ""
 
     def add_flags(self, parser: OptionParser) -> None:
         add = parser.add_argument
         at_least_0, at_least_1 = integer(at_least=0), integer(at_least=1)
         parser.section("training")
+        add("--recipe", choices=["none", *RECIPES], default="none", architecture=True,
+            help="a published combination of flags in place of their defaults; flags that are typed beat it "
+                 "(docs/methods.md)")
         add("--phase", default="train", help="which folders to read: <phase>A and <phase>B")
         add("--n_epochs", type=at_least_0, default=200, help="epochs at the full learning rate")
         add("--n_epochs_decay", type=at_least_0, default=200, help="epochs in which it falls to 0 (linear)")

@@ -1,15 +1,16 @@
 """PatchNCE: a patch of G's output should find the patch of its source at the same place, among others.
 
-Park et al. 2020, section 3. Three functions may be replaced to get a later method:
+Park et al. 2020, section 3. Four functions may be replaced to get a later method:
 
-- sampler(features) -> locations. features: the keys', [B, C_l, H_l, W_l] of each tapped layer. locations: as
-  netF takes them, int64 [B, S_l] a layer.
-- weighting(query, key) -> weights of the negatives' terms, [B, S, S] (see patch_nce_loss), or None: all 1.
-  query, key: [B, S, C], unit length, of one domain and layer.
-- relation(query, key) -> scalar, added to the loss of that domain and layer.
+- sampler(features, outputs) -> locations, as netF takes them: see sampling.py.
+- weighting(queries, keys) -> weights of the negatives, for all layers and domains at once: see weighting.py.
+- contrast(logits, target) -> the loss of each query: CONTRASTS.
+- relation(query, key) -> scalar, a second loss of the input domain: see relation.py.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,35 @@ from models.networks.base import Generator
 from models.precision import in_float32
 
 Features = list[Tensor]     # [B, C_l, H_l, W_l] of each tapped layer
-Sampler = Callable[[Sequence[Tensor]], Sequence[Tensor | None]]
+Sampler = Callable[[Sequence[Tensor], Tensor], Sequence[Tensor | None]]
+Weighting = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[dict[str, Tensor]]]
+INPUT = 0                   # number of the input domain
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """-log softmax(logits)[target]: [R, N], [R] -> [R], in nats."""
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+def decoupled(logits: Tensor, target: Tensor) -> Tensor:
+    """The same without the positive in the denominator; 0 where there are no negatives. Yeh et al. 2022."""
+    if logits.shape[1] == 1:
+        return logits[:, 0] * 0
+    positive = target.unsqueeze(1)
+    negatives = logits.scatter(1, positive, float("-inf"))
+    return negatives.logsumexp(1) - logits.gather(1, positive).squeeze(1)
+
+
+CONTRASTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"nce": cross_entropy, "dce": decoupled}
+
+
+class Pair(NamedTuple):
+    """The unit vectors of one domain and layer, [B, S, C]: those of G's output, and those of its source."""
+
+    domain: int
+    layer: int
+    query: Tensor
+    key: Tensor
 
 
 class PatchNCE:
@@ -29,17 +58,20 @@ class PatchNCE:
     layers: numbers of G's tapped layers, ascending. netF embeds their features. Negatives are patches of the
     same image (internal_negatives), of all images of the minibatch (minibatch_negatives), and of earlier
     images (queue, whose networks then make the keys). one_pass: domains may share a pass through netG,
-    which is so where no layer mixes the images of a minibatch.
+    which is so where no layer mixes the images of a minibatch. layer_weights: factors of the layers' losses.
     """
 
     def __init__(self, netG: Generator, netF: nn.Module, *, layers: Sequence[int], sampler: Sampler,
                  temperature: float, minibatch_negatives: bool = False, internal_negatives: bool = True,
                  queue: MomentumQueue | None = None, one_pass: bool = True,
-                 weighting: Callable[[Tensor, Tensor], Tensor | None] | None = None,
-                 relation: Callable[[Tensor, Tensor], Tensor] | None = None):
+                 contrast: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+                 weighting: Weighting | None = None,
+                 relation: Callable[[Tensor, Tensor], Tensor] | None = None,
+                 layer_weights: Sequence[float] | None = None):
         self.netG, self.netF, self.layers, self.queue = netG, netF, tuple(layers), queue
         self.key_netG, self.key_netF = (queue.netG, queue.netF) if queue else (netG, netF)
-        self.sampler, self.weighting, self.relation = sampler, weighting, relation
+        self.sampler, self.contrast, self.weighting, self.relation = sampler, contrast, weighting, relation
+        self.layer_weights = layer_weights
         self.temperature, self.one_pass = temperature, one_pass
         self.minibatch_negatives, self.internal_negatives = minibatch_negatives, internal_negatives
         self._kept: tuple[tuple[Tensor, ...], Sequence[Features]] | None = None
@@ -51,22 +83,24 @@ class PatchNCE:
         self._kept = tuple(sources), features
 
     def __call__(self, sources: Sequence[Tensor], outputs: Sequence[Tensor], *, domains: Sequence[int],
-                 flipped: bool = False) -> list[Tensor]:
-        """The loss of each domain, scalars.
+                 flipped: bool = False) -> tuple[list[Tensor], Tensor | None]:
+        """A scalar for each domain; and that of `relation`, where there is one and the input domain is here.
 
         sources, outputs: [B, C, H, W] of each domain. domains: their numbers, 0 the input's, 1 the target's.
         flipped: the outputs are of mirrored sources; their features are mirrored back.
         """
-        queries = [self.netG.encode(x, self.layers) for x in self._passes(outputs)]
+        passes = self._passes(outputs)
+        queries = [self.netG.encode(x, self.layers) for x in passes]
         if flipped:
             queries = [[f.flip(3) for f in features] for features in queries]
-        keys = self._key_features(sources)
-        losses: list[Tensor] = []
-        for query, key in zip(queries, keys, strict=True):
-            count = len(query[0]) // len(sources[0])
-            losses += self._losses(query, key, domains[len(losses):len(losses) + count])
+            passes = [x.flip(3) for x in passes]
+        pairs: list[Pair] = []
+        waiting, size = iter(domains), len(sources[0])
+        for query, key, images in zip(queries, self._key_features(sources), passes, strict=True):
+            pairs += self._pairs(query, key, images, list(islice(waiting, len(images) // size)))
+        losses, relation = self._losses(pairs)
         assert len(losses) == len(domains), f"{len(losses)} losses for {len(domains)} domains"
-        return losses
+        return losses, relation
 
     def momentum_update(self) -> None:
         """To be called after G's update: the queue's networks follow."""
@@ -84,26 +118,43 @@ class PatchNCE:
             return kept[1]
         return [self.key_netG.encode(x, self.layers) for x in self._passes(sources)]
 
-    def _losses(self, queries: Features, keys: Features, domains: Sequence[int]) -> list[Tensor]:
-        """The losses of the domains whose features [n * B, C_l, H_l, W_l] one pass gave."""
+    def _pairs(self, queries: Features, keys: Features, outputs: Tensor,
+               domains: Sequence[int]) -> list[Pair]:
+        """The vectors of each layer and domain that one pass holds."""
         keys = [k.detach() for k in keys]
-        locations = self.sampler(keys)
+        locations = self.sampler(keys, outputs)
         with torch.no_grad():
-            key_patches = self.key_netF(keys, locations)
-        losses: dict[int, list[Tensor]] = {domain: [] for domain in domains}
-        for layer, (query, key) in enumerate(zip(self.netF(queries, locations), key_patches, strict=True)):
-            for domain, q, k in zip(domains, query.chunk(len(domains)), key.chunk(len(domains)), strict=True):
-                losses[domain].append(self._layer_loss(q, k, domain, layer))
-        return [torch.stack(layers).mean() for layers in losses.values()]
+            keys = self.key_netF(keys, locations)
+        queries, parts = self.netF(queries, locations), len(domains)
+        return [Pair(domain, layer, q, k)
+                for layer, (query, key) in enumerate(zip(queries, keys, strict=True))
+                for domain, q, k in zip(domains, query.chunk(parts), key.chunk(parts), strict=True)]
 
-    def _layer_loss(self, query: Tensor, key: Tensor, domain: int, layer: int) -> Tensor:
-        """query, key: [B, S, C] of one domain and layer. Returns a scalar."""
-        queue = self.queue.dequeue_and_enqueue((domain, layer), key) if self.queue else None
-        weights = self.weighting(query, key) if self.weighting else None
-        loss = patch_nce_loss(query, key, self.temperature, minibatch_negatives=self.minibatch_negatives,
-                              internal_negatives=self.internal_negatives, negatives=queue,
-                              weights=weights).mean()
-        return loss + self.relation(query, key) if self.relation else loss
+    def _losses(self, pairs: Sequence[Pair]) -> tuple[list[Tensor], Tensor | None]:
+        """The mean over its layers for each domain, and the mean of `relation`."""
+        compared = [(self._together(pair.query), self._together(pair.key)) for pair in pairs]
+        factors = self.weighting(*zip(*compared, strict=True)) if self.weighting else [{}] * len(pairs)
+        losses: dict[int, list[Tensor]] = {}
+        for pair, weights in zip(pairs, factors, strict=True):
+            losses.setdefault(pair.domain, []).append(self._patch_loss(pair, weights))
+        means = [torch.stack(layers).mean() for layers in losses.values()]
+        relations = [self.relation(query, key) for pair, (query, key) in zip(pairs, compared, strict=True)
+                     if pair.domain == INPUT] if self.relation else []
+        return means, torch.stack(relations).mean() if relations else None
+
+    def _together(self, x: Tensor) -> Tensor:
+        """[B, S, C] -> [1, B * S, C] where the images of a minibatch are each other's negatives."""
+        return x.reshape(1, -1, x.shape[2]) if self.minibatch_negatives else x
+
+    def _patch_loss(self, pair: Pair, weights: dict[str, Tensor]) -> Tensor:
+        """The mean over the patches of one domain and layer: a scalar."""
+        place, queue = (pair.domain, pair.layer), self.queue
+        loss = patch_nce_loss(pair.query, pair.key, self.temperature, contrast=self.contrast,
+                              minibatch_negatives=self.minibatch_negatives,
+                              internal_negatives=self.internal_negatives,
+                              negatives=queue.dequeue_and_enqueue(place, pair.key) if queue else None,
+                              **weights).mean()
+        return loss * self.layer_weights[pair.layer] if self.layer_weights else loss
 
 
 def stack_domains(images: Sequence[Tensor]) -> list[Tensor]:
@@ -115,7 +166,9 @@ def stack_domains(images: Sequence[Tensor]) -> list[Tensor]:
 @in_float32
 def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *,
                    minibatch_negatives: bool = False, internal_negatives: bool = True,
-                   negatives: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+                   negatives: Tensor | None = None, weights: Tensor | None = None,
+                   scales: Tensor | None = None,
+                   contrast: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> Tensor:
     """Cross entropy of finding, for each query patch, the key patch at the same place.
 
     query, key: [B, S, C], unit length along C; no gradient reaches key. The other S - 1 patches of the same
@@ -123,7 +176,8 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *,
     `internal_negatives` none of these. negatives: [N, C], unit length, more of them for every query.
     weights: [B, S, S], or [1, B * S, B * S] with minibatch_negatives, above 0: factors of the negatives'
     exponentials in the sum; the diagonal, the positives', is not read, and no gradient reaches them.
-    Returns [B, S], in nats. Park et al. 2020, eq. 3.
+    scales: of the same shape, factors of the similarities themselves; 1 on the diagonal. contrast: the loss
+    of a row of similarities. Returns [B, S], in nats. Park et al. 2020, eq. 3.
     """
     batch, patches, channels = query.shape
     key = key.detach()
@@ -132,6 +186,8 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *,
     target = torch.arange(query.shape[1], device=query.device).repeat(query.shape[0])
     if internal_negatives:
         logits = torch.bmm(query, key.transpose(1, 2))    # [B, S, S] or [1, B * S, B * S]
+        if scales is not None:
+            logits = logits * scales.detach()
     else:
         logits, target = (query * key).sum(2, keepdim=True), torch.zeros_like(target)
     if negatives is not None:
@@ -141,4 +197,4 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float, *,
         positive = torch.eye(weights.shape[2], dtype=torch.bool, device=weights.device)
         factors = weights.detach().log().masked_fill(positive, 0.0)
         logits = logits + F.pad(factors, (0, logits.shape[2] - factors.shape[2]))
-    return F.cross_entropy(logits.flatten(0, 1), target, reduction="none").view(batch, patches)
+    return contrast(logits.flatten(0, 1), target).view(batch, patches)

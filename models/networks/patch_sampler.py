@@ -66,7 +66,12 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def gather(feature: Tensor, location: Tensor) -> Tensor:
-    """The feature vectors [B, S, C] of [B, C, H, W] at the places [B, S], all different in an image."""
+    """The feature vectors [B, S, C] of [B, C, H, W] at the places [B, S], all different in an image.
+
+    location may also be weights of all places, [B, S, H * W]: then sums of all vectors with these weights.
+    """
+    if location.is_floating_point():
+        return torch.bmm(location.to(feature.dtype), _rows(feature))
     return Gather.apply(feature, location)
 
 
@@ -89,7 +94,7 @@ class PatchSampler(nn.Module):
         return sample_locations(features, num_patches, shared=shared)
 
     def forward(self, features: Sequence[Tensor], locations: Sequence[Tensor]) -> list[Tensor]:
-        """features: [B, C_l, H_l, W_l]; locations: [B, S_l]. Returns unit vectors [B, S_l, width] a layer."""
+        """features: [B, C_l, H_l, W_l]; locations: see `gather`. Returns unit vectors [B, S_l, width]."""
         patches = [gather(f, at) for f, at in zip(features, locations, strict=True)]
         if self.mlps:
             patches = [getattr(self, name)(p) for name, p in zip(self.mlps, patches, strict=True)]

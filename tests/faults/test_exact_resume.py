@@ -14,6 +14,8 @@ EPOCHS = ["--n_epochs", "2", "--n_epochs_decay", "1", "--save_epoch_freq", "2", 
 MODELS = {
     "CUT": [*CUT, *EPOCHS],
     "FastCUT": [*CUT, *EPOCHS, "--CUT_mode", "FastCUT"],
+    "CUT, hDCE + SRC, places chosen by D": [*CUT, *EPOCHS, "--recipe", "hdce_src", "--nce_sampling", "dag"],
+    "CUT, MoNCE, QS-Attn": [*CUT, *EPOCHS, "--recipe", "monce", "--nce_sampling", "query"],
     "SinCUT": [*SINCUT, *EPOCHS],
     # its image pools fill up before the first stop
     "CycleGAN": [*QUICK, *EPOCHS, "--model", "cycle_gan", "--netG", "resnet_4blocks", "--ngf", "2",

@@ -152,7 +152,7 @@ def test_nce_is_the_mean_over_places_and_layers(norm, num_patches, float64):
     model = build("--normG", norm, "--num_patches", str(num_patches), "--nce_layers", "0,3,9")
     batch = {key: x.double() for key, x in batch_of(2).items()}
     nets, drawn, draw = nets_of(model), [], model.patch_nce.sampler
-    model.patch_nce.sampler = lambda features: drawn.append(draw(features)) or drawn[-1]
+    model.patch_nce.sampler = lambda *given: drawn.append(draw(*given)) or drawn[-1]
     losses = model.train_step(batch)
 
     places = [torch.cat(layer) for layer in zip(*drawn, strict=True)]       # [4, S] a layer: A's two, B's two
@@ -490,7 +490,9 @@ class NoReading(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("flags", [(), ("--CUT_mode", "FastCUT"), ("--gan_mode", "wgangp"),
-                                   ("--normG", "batch"), ("--lr_policy", "plateau")], ids=" ".join)
+                                   ("--normG", "batch"), ("--lr_policy", "plateau"),
+                                   ("--recipe", "hdce_src"), ("--nce_weighting", "ot"),
+                                   ("--nce_sampling", "query"), ("--nce_sampling", "dag")], ids=" ".join)
 def test_a_step_reads_no_tensor(flags, monkeypatch):
     # The norm takes another way on a GPU; on a CPU, where nothing waits, it looks at its statistics.
     monkeypatch.setattr(norm, "without_remainder", lambda normed, x, rstd: normed)

@@ -193,7 +193,7 @@ def test_where_a_run_is_and_begins_is_not_taken_over(trained, resume):
     ("--netF_nc 9", "--netF_nc 256 to 9"), ("--model gcgan", "--model cut to gcgan")])
 def test_a_resumed_run_keeps_its_networks(trained, resume, flags, change):
     trained()
-    with pytest.raises(UsageError, match="--continue_train keeps the networks, but this changes") as error:
+    with pytest.raises(UsageError, match="keeps the networks and the recipe, but this changes") as error:
         resume("--gpu_ids", "-1", *flags.split())
     assert change in str(error.value)
 

@@ -1,4 +1,4 @@
-"""The three functions of PatchNCE that later methods replace: sampler, weighting, relation."""
+"""The functions of PatchNCE that later methods replace: sampler, weighting, relation."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,8 @@ def test_no_gradient_reaches_the_weights_and_ones_change_nothing():
 def test_a_sampler_chooses_the_places():
     model, seen = build(), []
 
-    def corner(features):
+    def corner(features, outputs):
+        assert outputs.shape == (2, 3, 16, 16)
         seen.append([f.shape for f in features])
         return [torch.tensor([[0, 1]]).expand(len(f), 2) for f in features]
 
@@ -70,11 +71,11 @@ def test_a_sampler_chooses_the_places():
 
 
 def test_weighting_and_relation_are_asked_for_each_layer_and_domain():
-    model, plain, asked = build("--batch_size", "2"), build("--batch_size", "2"), []
+    model, plain, asked = build("--batch_size", "2", "--lambda_SRC", "0.5"), build("--batch_size", "2"), []
 
-    def weighting(query, key):
-        asked.append((query.shape, key.requires_grad))
-        return torch.full((2, 5, 5), 4.0)
+    def weighting(queries, keys):
+        asked.extend((query.shape, key.requires_grad) for query, key in zip(queries, keys, strict=True))
+        return [{"weights": torch.full((2, 5, 5), 4.0)}] * len(queries)
 
     model.patch_nce.weighting = weighting
     model.patch_nce.relation = lambda query, key: query.new_tensor(10.0)
@@ -84,4 +85,5 @@ def test_weighting_and_relation_are_asked_for_each_layer_and_domain():
         found.append(each.train_step(batch_of(2)))
     assert asked == [((2, 5, 8), False)] * 6        # 3 layers, A and B
     for name in ("NCE", "NCE_Y"):
-        assert found[1][name] + 10 < found[0][name] < found[1][name] + 10 + np.log(4)
+        assert found[1][name] < found[0][name] < found[1][name] + np.log(4)
+    assert found[0]["SRC"] == 10 * model.opt.lambda_SRC and "SRC" not in found[1]

@@ -1,0 +1,77 @@
+"""--recipe: what it sets, what beats it, what a resumed run does with it."""
+
+import pytest
+
+from options.describe import save_options
+from options.recipes import RECIPES
+from options.train_options import TrainOptions
+from util.checkpoints.run_record import read_options
+from util.errors import UsageError
+
+# As published: Jung et al. 2022 (horse -> zebra), Zhan et al. 2022, Hu et al. 2022.
+PUBLISHED = {
+    "hdce_src": dict(nce_loss="dce", nce_weighting="semantic", nce_gamma=50, nce_gamma_last=10,
+                     lambda_NCE=0.1, lambda_SRC=0.05, nce_sampling="random"),
+    "monce": dict(nce_loss="nce", nce_weighting="ot", nce_ot_eps=0.1, nce_ot_amount=1, lambda_NCE=1,
+                  lambda_SRC=0),
+    "qsattn": dict(nce_loss="nce", nce_weighting="none", nce_sampling="query", lambda_NCE=1),
+}
+COMMON = dict(n_epochs=200, n_epochs_decay=200, lr=2e-4, nce_idt=True, num_patches=256, nce_T=0.07)
+
+
+def train(*flags):
+    return TrainOptions().parse([*flags, "--gpu_ids", "-1"])
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A recorded run with a recipe."""
+    place = ["--checkpoints_dir", str(tmp_path), "--name", "run"]
+    opt = train("--recipe", "hdce_src", "--lambda_SRC", "0.3", *place)
+    save_options(opt, tmp_path / "run")
+    return place
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_sets_what_was_published(name):
+    opt = train("--recipe", name)
+    assert {key: getattr(opt, key) for key in PUBLISHED[name] | COMMON} == PUBLISHED[name] | COMMON
+
+
+def test_every_recipe_is_checked_here():
+    assert RECIPES.keys() == PUBLISHED.keys()
+
+
+def test_typed_flags_beat_it_wherever_they_stand():
+    for flags in ("--lambda_SRC 0.3 --recipe hdce_src", "--recipe hdce_src --lambda_SRC=0.3"):
+        opt = train(*flags.split())
+        assert (opt.lambda_SRC, opt.lambda_NCE) == (0.3, 0.1)
+
+
+def test_it_beats_the_presets_of_a_mode():
+    assert train("--CUT_mode", "FastCUT", "--recipe", "hdce_src").lambda_NCE == 0.1
+    assert train("--CUT_mode", "FastCUT", "--recipe", "hdce_src").n_epochs == 150
+
+
+def test_is_recorded_and_bound_on_resume(run, tmp_path):
+    record = read_options(tmp_path / "run")
+    assert record["recipe"] == "hdce_src" and record["lambda_SRC"] == 0.3
+    opt = train(*run, "--continue_train")
+    assert (opt.recipe, opt.lambda_SRC, opt.lambda_NCE, opt.parsed.changed) == ("hdce_src", 0.3, 0.1, "")
+    again = train(*run, "--continue_train", "--recipe", "hdce_src")
+    assert again.lambda_SRC == 0.3 and again.parsed.changed == ""
+
+
+def test_another_recipe_is_refused_on_resume(run):
+    with pytest.raises(UsageError, match="the recipe, but this changes --recipe hdce_src to monce"):
+        train(*run, "--continue_train", "--recipe", "monce")
+
+
+def test_another_model_must_have_its_flags():
+    with pytest.raises(UsageError, match="--recipe hdce_src sets --nce_loss, which --model cycle_gan"):
+        train("--model", "cycle_gan", "--recipe", "hdce_src")
+
+
+def test_an_unknown_name_lists_the_others():
+    with pytest.raises(UsageError, match="monce"):
+        train("--recipe", "nonsense")
