@@ -96,7 +96,7 @@ def test_the_pages_images_are_there_and_whole(rehearsal):
     bars, losses = ("".join(ElementTree.parse(rehearsal / name).getroot().itertext())
                     for name in names[:2])
     assert "CUT auto --channels_last, batch 4" in bars and "NCE_Y" in losses and "D_fake" in losses
-    with Image.open(rehearsal / "gpu_sheet.png") as sheet:      # 2 test images of 32 pixels over 2 translations
+    with Image.open(rehearsal / "gpu_sheet.png") as sheet:  # 2 test images of 32 pixels, 2 translations
         assert sheet.size == (2 * 32 + 4, 2 * 32 + 4)
 
 
