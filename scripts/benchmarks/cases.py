@@ -28,7 +28,7 @@ SINCUT_ITEMS = 1600     # crops that `data` reads; an epoch of SinCUT, 100,000 c
 # the mean of mirrored and unmirrored steps.
 STEP_GFLOP = {"CUT": 1286.0, "FastCUT": 730.0}
 # Flags of --flags that do not change these operations.
-SAME_OPERATIONS = {"--channels_last", "--compile", "--grad_checkpoint"}
+SAME_OPERATIONS = {"--channels_last", "--compile", "--cuda_graph", "--grad_checkpoint", "true", "false"}
 
 
 class Case(NamedTuple):
@@ -49,8 +49,7 @@ class Case(NamedTuple):
 
 def time_cases(args: Namespace) -> None:
     """Time all cases round after round; print the table, and write --json and --plot."""
-    device = {"device": args.device, "clock": args.clock}
-    peak = run_worker(sys.executable, "peak_worker.py", args, device) if args.command == "step" else {}
+    peak = peak_of_device(args) if args.command == "step" else {}
     results: dict[Case, list[dict[str, Any]]] = {}
     for number in range(args.rounds):
         for case in cases(args):
@@ -68,6 +67,11 @@ def time_cases(args: Namespace) -> None:
         content = {"command": sys.argv[1:], "machine": machine(args), "peak": peak, "load": os.getloadavg(),
                    "results": table}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def peak_of_device(args: Namespace) -> dict[str, float]:
+    """The most that the device reaches: GFLOP/s in each number format, and GB/s of copying."""
+    return run_worker(sys.executable, "peak_worker.py", args, {"device": args.device, "clock": args.clock})
 
 
 def cases(args: Namespace) -> list[Case]:

@@ -76,11 +76,11 @@ def peak_bytes(flags: str, size: int, batch: int = 1, *, identity_first: bool = 
     return live.peak
 
 
-def line(flags: str) -> tuple[float, float]:
+def line(flags: str, sizes: tuple[int, int] = SIZES) -> tuple[float, float]:
     """Bytes that training takes without an image, and for each pixel of a minibatch."""
-    small, large = (peak_bytes(flags, size) for size in SIZES)
-    slope = (large - small) / (SIZES[1]**2 - SIZES[0]**2)
-    return small - slope * SIZES[0]**2, slope
+    small, large = (peak_bytes(flags, size) for size in sizes)
+    slope = (large - small) / (sizes[1]**2 - sizes[0]**2)
+    return small - slope * sizes[0]**2, slope
 
 
 def limits(base: float, slope: float, gib: int) -> tuple[int, int]:

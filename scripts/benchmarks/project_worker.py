@@ -31,6 +31,8 @@ READ_EPOCHS = 3                     # of `data`; the first warms up
 NOISE_SIZE = 966, 1200              # height and width of SinCUT's image where no --dataroot is given
 IN_A_ROW = 10                       # steps of a GPU between two synchronisations
 WARM_UP = {"cpu": 1, "cuda": 20}    # steps before an epoch
+# How lines begin that tell what became of a flag: whether it came to nothing, how long it took.
+FLAGS_THAT_SAY = ("--compile: ", "--cuda_graph: ")
 MINIBATCHES = 4                     # that a GPU's steps take by turns
 # Runs test.py, whose command line follows the file's name; writes the most that CUDA had allocated for it.
 TEST = """
@@ -46,8 +48,10 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     torch.set_num_threads(settings["threads"])
     timed = {"step": steps, "epoch": epoch, "translate": translation, "data": reading}[settings["command"]]
-    with contextlib.redirect_stdout(io.StringIO()):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
         answer = timed(settings)
+    answer["said"] = [line for line in output.getvalue().splitlines() if line.startswith(FLAGS_THAT_SAY)]
     answer.setdefault("peak_MB", peak_megabytes(settings["device"]))
     Path(settings["answer"]).write_text(json.dumps(answer))
 

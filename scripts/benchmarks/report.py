@@ -24,7 +24,8 @@ def compared_with(row: Row, table: list[Row]) -> Row | None:
     def same(other: Row) -> bool:
         if other["subject"] == "baseline":
             return all(row[key] == other[key] for key in ("model", "precision", "flags"))
-        return other["subject"] == "reference" and row["model"] == other["model"]
+        return (other["subject"] == "reference" and row["model"] == other["model"]
+                and row.get("batch_size") == other.get("batch_size"))
 
     return next((other for other in table if same(other)), None) if row["subject"] == "ours" else None
 

@@ -68,6 +68,10 @@ def panel(title: str, bands: Sequence[list[tuple[int, float, float, float]]]) ->
     return "".join(parts)
 
 
+def count(runs: Sequence[Series]) -> str:
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}"
+
+
 def draw(groups: dict[str, list[Series]], names: Sequence[str], width: int, columns: int = 2) -> str:
     """An SVG image with a panel a loss and a legend below."""
     panels = [f'<g transform="translate({i % columns * WIDTH},{i // columns * HEIGHT})">'
@@ -76,7 +80,7 @@ def draw(groups: dict[str, list[Series]], names: Sequence[str], width: int, colu
     height = -(-len(names) // columns) * HEIGHT
     legend = "".join(
         f'<rect x="{LEFT + 150 * i}" y="{height + 6}" width="12" height="12" fill="{colour}"/>'
-        f'<text x="{LEFT + 150 * i + 18}" y="{height + 16}">{escape(name)}, {len(runs)} runs</text>'
+        f'<text x="{LEFT + 150 * i + 18}" y="{height + 16}">{escape(name)}, {count(runs)}</text>'
         for i, (colour, (name, runs)) in enumerate(zip(COLOURS, groups.items(), strict=False)))
     size = f'width="{min(columns, len(names)) * WIDTH}" height="{height + 26}"'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{STYLE}</style>'
