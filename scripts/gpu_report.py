@@ -178,9 +178,9 @@ def closing(args: argparse.Namespace, page: Path, work: Path, record: dict[str, 
                if one.verdict == "contradicted"]
     lines = [f"\nread {page}", f"every number and log: {work}"]
     lines += ["parts that are not whole:", *broken] if broken else []
-    lines += ["contradicted choices of auto, to change in options/devices.py:", *against] if against else []
     if args.rehearsal:
         return "\n".join([*lines, "a rehearsal: nothing to commit"])
+    lines += ["contradicted choices of auto, to change in options/devices.py:", *against] if against else []
     images = " ".join(str(path) for path in sorted(page.parent.glob(f"{page.stem}_*.*")))
     lines.append(f"commit: git add {page} {images}")
     if args.dataroot or HORSES.is_dir():

@@ -31,7 +31,7 @@ READ_EPOCHS = 3                     # of `data`; the first warms up
 NOISE_SIZE = 966, 1200              # height and width of SinCUT's image where no --dataroot is given
 IN_A_ROW = 10                       # steps of a GPU between two synchronisations
 WARM_UP = {"cpu": 1, "cuda": 20}    # steps before an epoch
-# Of flags that say so in a line where they come to nothing.
+# How lines begin that tell what became of a flag: whether it came to nothing, how long it took.
 FLAGS_THAT_SAY = ("--compile: ", "--cuda_graph: ")
 MINIBATCHES = 4                     # that a GPU's steps take by turns
 # Runs test.py, whose command line follows the file's name; writes the most that CUDA had allocated for it.

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 Row = dict[str, Any]        # of timings.time_one
+# Words of a line that a flag says where it comes to nothing.
+IN_VAIN = ("runs uncompiled", "without a graph")
 MARGIN = 1.05               # how much faster another choice must be, beyond the quartiles' overlap
 
 
@@ -45,8 +47,9 @@ def compare(flag: str, chosen: str, other: str, base: Row | None, changed: Row |
     """base: the timing of what was chosen; changed: of the other choice."""
     if base is None or changed is None:
         return Choice(flag, chosen, other, "not measured", "")
-    if changed["said"]:
-        return Choice(flag, chosen, other, "not measured", changed["said"][-1])
+    vain = [line for line in changed["said"] if any(words in line for words in IN_VAIN)]
+    if vain:
+        return Choice(flag, chosen, other, "not measured", vain[-1])
     times = base["seconds"] / changed["seconds"]
     clear = changed["quartiles"][1] < base["quartiles"][0]
     why = (f"{1000 * base['seconds']:.2f} ms a step, with {other} {1000 * changed['seconds']:.2f} ms: "

@@ -18,6 +18,7 @@ from models import create_model  # noqa: E402
 from options.train_options import TrainOptions  # noqa: E402
 from scripts.benchmarks.memory import line  # noqa: E402
 
+GPU = "0"       # of --gpu_ids
 STEPS = 4       # after the first; FastCUT mirrors half of them
 MIB = 2**20
 
@@ -40,7 +41,7 @@ def measured(flags: str, size: int, batch: int) -> dict[str, Any]:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        place = ["--dataroot", "none", "--name", "none", "--checkpoints_dir", folder, "--gpu_ids", "0",
+        place = ["--dataroot", "none", "--name", "none", "--checkpoints_dir", folder, "--gpu_ids", GPU,
                  "--load_size", str(size), "--crop_size", str(size), "--batch_size", str(batch)]
         try:
             model = create_model(TrainOptions().parse([*flags.split(), *place]))

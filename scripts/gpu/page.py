@@ -78,9 +78,11 @@ def choices_of(record: dict[str, Any], plan: Plan, auto: Namespace) -> list[Choi
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], words: int = 1) -> str:
-    """Markdown; the first `words` columns hold words, the others numbers."""
-    lines = [head, ["---"] * words + ["---:"] * (len(head) - words), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines) + "\n"
+    """Markdown; the first `words` columns hold words, the others numbers. Empty columns are left out."""
+    lines = [list(map(str, line)) for line in (head, ["---"] * words + ["---:"] * (len(head) - words), *rows)]
+    kept = [i for i in range(len(head)) if len(lines) == 2 or any(line[i] for line in lines[2:])]
+    lines = [[line[i] for i in kept] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 # ---- the parts of the page
@@ -154,19 +156,21 @@ def speed(data: dict[str, Any], page: Path) -> str:
     if not data:
         return ""
     text = ["## Speed\n"]
+    timed = sorted(data.get("rows", []), key=lambda row: (row["model"] != "CUT", row["batch_size"]))
     for what, title in KINDS.items():
-        rows = [row for row in data.get("rows", []) if row["what"] == what]
+        rows = [row for row in timed if row["what"] == what]
         if rows:
             text += [title, "", timings_table(rows)]
-    steps = [row for row in data.get("rows", []) if row["what"] == "step"]
+    steps = [row for row in timed if row["what"] == "step"]
     if steps:
         image = page.with_name(f"{page.stem}_speed.svg")
         write_text(image, draw(steps, "step"))
         text.append(f"![Bars: milliseconds a step and peak of memory of every case above]({image.name})\n")
     peak = ", ".join("{} {:,.0f} {}".format(name.split("_")[0], value, name.split("_")[1])
                      for name, value in data.get("peak", {}).items())
-    text += [f"The device's measured peak: {peak}.\n"] if peak else []
-    said = {line: row["case"] for row in data.get("rows", []) for line in row["said"]}
+    text += [f"The device's measured peak: {peak}."] if peak else []
+    text += [""]
+    said = {line: row["case"] for row in timed for line in row["said"]}
     text += [f"- {case}: {line}" for line, case in said.items()]
     text += [f"- {name} failed: {why}" for name, why in data.get("failed", {}).items()]
     if data.get("not_reached"):
@@ -179,8 +183,9 @@ def timings_table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         ratio = row["ratio"] or {"faster": ""}
         part = f"{row['of_peak']:.0%}" if "of_peak" in row else ""
-        cells.append([row["case"], row["resolved"], milliseconds(row["seconds"]),
-                      " to ".join(map(milliseconds, row["quartiles"])), f"{row['images_per_second']:.1f}",
+        spread = " to ".join(map(milliseconds, row["quartiles"])) if row["samples"] > 1 else ""
+        cells.append([row["case"], row["resolved"], milliseconds(row["seconds"]), spread,
+                      f"{row['images_per_second']:.1f}",
                       f"{row['peak_MB']:,}", part, ratio["faster"]])
     return table(["case", "ran in", "median", "quartiles", "images/s", "peak MB", "of the format's peak",
                   "times the reference"], cells, words=2)
@@ -191,7 +196,7 @@ def memory(data: dict[str, Any], plan: Plan) -> str:
         return ""
     side = plan.memory_sizes[1]
     rows = [[f"`{row['flags']}`", row["batch"], f"{row['computed']:,.0f}",
-             *(f"{row[key]:,.0f}" if key in row else row.get("note", "not counted on a CPU")
+             *(f"{row[key]:,.0f}" if key in row else row.get("note", "")
                for key in ("later", "all", "reserved"))] for row in data["rows"]]
     return ABOUT_MEMORY.format(side=side) + "\n" + table(
         ["flags", "batch", "computed", "later steps", "all steps", "reserved"], rows)
@@ -221,7 +226,7 @@ def training(data: dict[str, Any], page: Path) -> str:
         text.append(f"- `--continue_train`: {data['resumed']['line']}.")
     if "ended" in data:
         end = data["ended"]
-        gaps = (f"one every {end['usual_gap']} images, the largest gap {end['largest_gap']}"
+        gaps = (f"{end['usual_gap']} images apart, at most {end['largest_gap']}"
                 if end["in_order"] else "**not in order**")
         code = "143" if end["code"] == 143 else f"{end['code']} (**143 was expected**)"
         text.append(f"- SIGTERM after {end['images']:,} images: exit code {code}, saved after "

@@ -63,7 +63,7 @@ def gpu_plan(minutes: float, auto: Namespace, precisions: tuple[str, ...], refer
                    "SinCUT": "--model sincut --batch_size 4", "CycleGAN": f"--model cycle_gan {side}"},
         timings=gpu_timings(auto, precisions, reference), timing_flags={}, timing_size=None, steps=5,
         epoch_images=200, memory=CASES, memory_sizes=(128, 256), memory_batches=(1, 4),
-        train_flags="--save_latest_freq 1000 --evaluation_freq 0 --display_id 0",
+        train_flags="--save_latest_freq 500 --evaluation_freq 0 --display_id 0",
         made=(200, 256), until=ON_A_GPU)
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from scripts import gpu_report
 from scripts.gpu.page import REHEARSAL
+from scripts.gpu.plan import gpu_plan
 from util.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,8 +37,8 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cells(page: str, title: str) -> list[list[str]]:
     """The rows of the first table below a heading, without its head."""
-    lines = page.split(f"## {title}")[1].split("\n## ")[0].splitlines()
-    rows = [line for line in lines if line.startswith("|")]
+    text = page.split(f"## {title}")[1]
+    rows = re.search(r"(^\|.*\n)+", text, re.MULTILINE)[0].splitlines()
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
@@ -56,7 +58,7 @@ def test_the_steps_agree_with_float64(rehearsal):
     models = "CUT", "FastCUT", "SinCUT", "CycleGAN"
     assert [row[:2] for row in rows] == [[model, precision] for model in models
                                          for precision in ("fp32", "bf16")]
-    for model, precision, loss, gradients, changes, _, agrees in rows:
+    for model, precision, loss, gradients, changes, agrees in rows:
         assert agrees == "yes", model
         assert float(loss.split()[0]) < (1e-5 if precision == "fp32" else 0.03), model
         assert float(gradients.split()[0]) < (1e-4 if precision == "fp32" else 0.6), model
@@ -96,7 +98,7 @@ def test_the_pages_images_are_there_and_whole(rehearsal):
     bars, losses = ("".join(ElementTree.parse(rehearsal / name).getroot().itertext())
                     for name in names[:2])
     assert "CUT auto --channels_last, batch 4" in bars and "NCE_Y" in losses and "D_fake" in losses
-    with Image.open(rehearsal / "gpu_sheet.png") as sheet:  # 2 test images of 32 pixels, 2 translations
+    with Image.open(rehearsal / "gpu_sheet.png") as sheet:      # 2 images of 32 pixels over 2 translations
         assert sheet.size == (2 * 32 + 4, 2 * 32 + 4)
 
 
@@ -127,10 +129,48 @@ def test_a_rehearsal_may_replace_a_rehearsal_alone(tmp_path):
     gpu_report.check(args)
 
 
+def test_the_commands_in_the_pages_are_understood():
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    commands = [command for page in pages for command in re.findall(
+        r"python scripts/gpu_report\.py([^`|\n]*)", page.read_text(encoding="utf-8"))]
+    assert len(commands) >= 3
+    for command in commands:
+        gpu_report.parse(command.split())
+
+
 def test_without_a_gpu_it_rehearses(monkeypatch):
     for there in (False, True):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         assert gpu_report.parse([]).rehearsal is not there
+
+
+def test_what_is_told_of_a_gpu(monkeypatch):
+    card = SimpleNamespace(name="NVIDIA H100", total_memory=80 * 2**30, major=9, minor=0,
+                           multi_processor_count=132)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
+    facts = gpu_report.facts(rehearsal=False)
+    assert facts["device"] == "NVIDIA H100"
+    assert (facts["its memory"], facts["compute capability"]) == ("80.0 GiB", "9.0")
+    assert facts["PyTorch"] == torch.__version__
+    for capability, formats in (((9, 0), "fp32 tf32 bf16 fp16"), ((7, 5), "fp32 fp16")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda capability=capability: capability)
+        assert gpu_report.precisions_of_gpu() == tuple(formats.split())
+
+
+def test_the_end_says_what_to_commit(tmp_path):
+    """After a GPU's report, and which choice its numbers speak against."""
+    (tmp_path / "gpu_speed.svg").touch()
+    auto = SimpleNamespace(precision="bf16", channels_last=False, compile=False)
+    timed = [{"what": "step", "model": "CUT", "subject": "ours", "batch_size": 1, "precision": "auto",
+              "said": [], "changed": changed, "seconds": seconds, "quartiles": [seconds, seconds]}
+             for changed, seconds in (("", 0.02), ("--channels_last", 0.01))]
+    record = {"parts": {"speed": {"rows": timed}, "memory": {"problem": "no kernel"}}}
+    args = SimpleNamespace(rehearsal=False, dataroot=tmp_path)
+    plan = gpu_plan(10, auto, ("bf16",), False)
+    said = gpu_report.closing(args, tmp_path / "gpu.md", tmp_path, record, plan, auto)
+    assert f"commit: git add {tmp_path / 'gpu.md'} {tmp_path / 'gpu_speed.svg'}" in said
+    assert "--channels_last false: 20.00 ms a step" in said and "memory: no kernel" in said
+    assert "where their licence allows" in said
 
 
 def test_an_interruption_leaves_the_page(tmp_path):

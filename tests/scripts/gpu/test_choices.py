@@ -1,8 +1,10 @@
 """Whether a device's numbers speak against `auto`: by hand."""
 
+from pathlib import Path
+
 import pytest
 
-from scripts.gpu.choices import judge
+from scripts.gpu.choices import IN_VAIN, judge
 
 
 def row(precision: str = "auto", changed: str = "", seconds: float = 0.010, spread: float = 0.0005, **more):
@@ -21,11 +23,19 @@ AUTO = {"precision": "bf16", "channels_last": False}
     (row(changed="--channels_last", seconds=0.009, spread=0.002), "holds"),     # quartiles overlap
     (row(changed="--channels_last", seconds=0.008, batch_size=4), "not measured"),
     (row(changed="--channels_last", seconds=0.008, model="FastCUT"), "not measured"),
-    (row(changed="--channels_last", seconds=0.008, said=["--compile: it runs uncompiled"]), "not measured")])
+    (row(changed="--channels_last", seconds=0.008, said=["--compile: G runs uncompiled"]), "not measured"),
+    (row(changed="--channels_last", seconds=0.008, said=["--compile: the first took 9 s"]), "contradicted")])
 def test_a_flag(other, verdict):
     found, = judge(AUTO, [row(), other], [], ["bf16"])
     assert (found.flag, found.chosen, found.other) == ("--channels_last", "false", "true")
     assert found.verdict == verdict
+
+
+def test_the_lines_of_flags_that_come_to_nothing_are_those_of_the_models():
+    models = Path(__file__).resolve().parents[3] / "models"
+    assert IN_VAIN[0] in (models / "compiled.py").read_text()
+    said = "".join(path.read_text() for path in models.glob("*.py"))
+    assert IN_VAIN[1] in said or "--cuda_graph" not in said
 
 
 def test_a_flag_that_auto_turned_on_is_timed_without_it():

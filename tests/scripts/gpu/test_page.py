@@ -14,8 +14,8 @@ AUTO = Namespace(precision="bf16", channels_last=False, compile=False, cuda_grap
 def row(case: str, seconds: float, **more) -> dict:
     return {"case": case, "what": "step", "model": "CUT", "subject": "ours", "precision": "auto", "flags": "",
             "changed": "", "said": [], "resolved": "bf16", "seconds": seconds, "batch_size": 1, "size": 256,
-            "quartiles": [seconds, seconds], "images_per_second": 1 / seconds, "peak_MB": 1234, "ratio": None,
-            **more}
+            "samples": 5, "quartiles": [seconds, seconds], "images_per_second": 1 / seconds, "peak_MB": 1234,
+            "ratio": None, **more}
 
 
 def record(**parts) -> dict:
@@ -47,6 +47,7 @@ def test_speed_is_said_first_and_a_contradiction_named(write, tmp_path):
             "2.00 times as fast") in text
     assert "| CUT auto, batch 1 | bf16 | 16.20 ms | 16.20 ms to 16.20 ms | 61.7 | 1,234 | 11% | 2.5 |" in text
     assert "- CUT auto, batch 16 failed: out of memory" in text and "bf16 700,000 GFLOP/s" in text
+    assert "quartiles | images/s" in text
     assert "Not reached in the time" in text and "epoch CUT auto, batch 4" in text
     bars = "".join(ElementTree.parse(tmp_path / "docs" / "gpu_speed.svg").getroot().itertext())
     assert "8.1 ms (0.20)" in bars      # of the reference's 40.5

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from scripts.benchmarks.processes import run_bounded
+from scripts.gpu import memory
 from scripts.gpu.made_images import draw, make_images
 from scripts.gpu.parts import Context, run_part, run_worker
 from scripts.gpu.plan import rehearsal_plan
@@ -60,6 +62,18 @@ def test_rows_of_a_worker_that_fails_are_kept(tmp_path):
         run_worker("memory.py", settings, place, data)
     row, = data["rows"]
     assert row["flags"] == small and row["computed"] > 1        # MiB
+
+
+def test_memory_of_a_gpu(monkeypatch):
+    """By a pretended allocator, whose peak rises in the first step: that counts for all steps alone."""
+    peaks = iter([300 * 2**20, 200 * 2**20])
+    for name in ("empty_cache", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: next(peaks))
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 400 * 2**20)
+    monkeypatch.setattr(memory, "GPU", "-1")
+    found = memory.measured(rehearsal_plan(1).memory[0], 32, 2)
+    assert found == {"later": 200, "all": 300, "reserved": 400}
 
 
 def test_lines_of_a_resumed_run():
