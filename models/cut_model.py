@@ -114,7 +114,7 @@ class CUTModel(AdversarialModel):
         return images | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
 
     def graph_obstacle(self) -> str:
-        return "the queues of --nce_negatives are new tensors after every step" if self.queue else ""
+        return "the host counts the keys in the queues of --nce_negatives" if self.queue else ""
 
     # ---- the step
 

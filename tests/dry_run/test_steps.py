@@ -4,7 +4,6 @@ import pytest
 
 from tests.dry_run.cases import CASES, PRECISIONS, TRANSLATIONS
 from tests.dry_run.pretend import NEEDS, possible, pretend_cuda
-from tests.dry_run.record import difference
 from tests.dry_run.training import batch_of, build_translator, check_life, check_steps, training, translate
 
 pytestmark = [pytest.mark.skipif(not possible(), reason=NEEDS),
@@ -52,17 +51,6 @@ def test_resumed_with_another_channels_last(before, after):
     with training(CASES["SelfDistance"].small("bf16", "stop") + f" --channels_last {before}") as run:
         run.step()
         run.resume(f"--channels_last {after}").step()
-
-
-@pytest.mark.xfail(strict=True, reason="Adam's learning rate is a number of Python: a CUDA graph would keep "
-                                       "the one of its capture")
-def test_another_learning_rate_is_no_other_operation():
-    with training(CASES["SelfDistance"].small("bf16", "stop")) as run:
-        run.step()
-        before = run.step()
-        run.model.start_epoch(300)
-        assert run.model.learning_rate() < run.opt.lr
-        assert difference(before, run.step()) is None
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -35,6 +35,9 @@ CASES = {
     "CUT, wgangp, bf16": f"{CUT} --gan_mode wgangp --precision bf16 --channels_last",
     "CUT, grad_checkpoint": f"{CUT} --grad_checkpoint",
     "CUT, without NCE": f"{CUT} --lambda_NCE 0",
+    "CUT, diffaugment, spectral norm, EMA": (
+        f"{CUT} --diffaugment color,translation,cutout --spectral_norm --ema 100"),
+    "CUT, two rates, hDCE and SRC": f"{CUT} --lr_D 0.0009765625 --recipe hdce_src",
     "CUT, plateau": f"{CUT} --lr_policy plateau",
     "FastCUT": f"{CUT} --CUT_mode FastCUT",
     "SinCUT": f"{SINCUT} --R1_every 3",
@@ -286,7 +289,7 @@ class Counting(CUTModel):
         return super().compute_G_loss() * (1 + 0.1 * self.count)
 
 
-def test_the_sequence_shows_a_number_of_the_host_and_a_new_tensor():
+def test_the_sequence_shows_what_the_host_counts():
     counting = Counting(build(CUT).opt)
     queues = build(f"{CUT} --nce_negatives both --nce_queue_size 20")
     for model in (counting, queues):
