@@ -161,6 +161,9 @@ def check_sampling(opt: Namespace) -> None:
     if opt.nce_shared_locations:
         raise UsageError(f"{flag} chooses places for each image, which --nce_shared_locations excludes: "
                          "leave one of them out")
+    if opt.nce_sampling == "dag" and opt.diffaugment:
+        raise UsageError(f"{flag} takes places from D's scores, but --diffaugment {opt.diffaugment} "
+                         "moves what D sees: leave one of them out")
     if opt.nce_sampling == "dag" and opt.netD not in MAPS:
         raise UsageError(f"{flag} needs scores of D all over the image, and --netD {opt.netD} gives none: "
                          f"use --netD {', '.join(MAPS[:-1])} or {MAPS[-1]}")
