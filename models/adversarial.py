@@ -33,9 +33,10 @@ class AdversarialModel(BaseModel):
         """As BaseModel's; images that --preprocess does not crop must have a size that the networks take."""
         super().set_input(batch)
         if not {"crop", "patch"} & set(self.opt.preprocess.split("_and_")):
+            read = [self.real_A] + ([self.real_B] if self.target_key in batch else [])
             for net in self.networks.values():
                 flag = "netG" if isinstance(net, Generator) else "netD"
-                for images in (self.real_A, self.real_B) if isinstance(net, Network) else ():
+                for images in read if isinstance(net, Network) else ():
                     check_image(self.opt, net, f"--{flag} {getattr(self.opt, flag)}", images)
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:

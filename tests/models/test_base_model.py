@@ -73,7 +73,8 @@ class OneDomain(WithABatch):
 
 
 def test_a_model_of_one_domain_needs_no_other():
-    assert OneDomain(parse()).train_step({"A": batch_of()["A"]})["G"] > 0
+    for flags in ((), ("--preprocess", "none")):
+        assert OneDomain(parse(*flags)).train_step({"A": batch_of()["A"]})["G"] > 0
 
 
 def test_two_updates_of_generators_are_shown_as_their_sum():
