@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
 from models.contrastive.momentum_queue import MomentumQueue
-from models.contrastive.patch_nce import CONTRASTS, PatchNCE, stack_domains
+from models.contrastive.patch_nce import CONTRASTS, INPUT, TARGET, PatchNCE, stack_domains
 from models.contrastive.relation import semantic_relation_loss
 from models.early_backward import early_backward
 from models.nce_flags import (
@@ -29,7 +29,6 @@ from util.flags import number, str2bool
 
 FASTCUT = dict(nce_idt=False, lambda_NCE=10.0, flip_equivariance=True)
 FASTCUT_TRAINING = dict(n_epochs=150, n_epochs_decay=50)
-INPUT, TARGET = 0, 1        # numbers of the domains
 
 # Pixels of a minibatch from which one domain at a time keeps a CPU busy; below, it takes a fifth longer.
 BUSY_PIXELS = 2**16

@@ -106,9 +106,7 @@ class Tanh(nn.Tanh):
 def in_float32(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """The same function, with its tensors in at least 32 bits and autocast switched off within."""
     def widened(value):
-        if isinstance(value, Tensor) and value.is_floating_point():
-            return value.to(torch.promote_types(value.dtype, torch.float32))
-        return value
+        return at_least_float32(value) if isinstance(value, Tensor) and value.is_floating_point() else value
 
     @wraps(loss)
     def wide(*args: P.args, **kwargs: P.kwargs) -> Tensor:

@@ -23,7 +23,7 @@ from models.precision import in_float32
 Features = list[Tensor]     # [B, C_l, H_l, W_l] of each tapped layer
 Sampler = Callable[[Sequence[Tensor], Tensor], Sequence[Tensor | None]]
 Weighting = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[dict[str, Tensor]]]
-INPUT = 0                   # number of the input domain
+INPUT, TARGET = 0, 1        # numbers of the domains
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ OVERSAMPLING = 4        # random places among which D chooses, for each that is 
 
 
 def random_locations(features: Sequence[Tensor], outputs: Tensor, *,
-                  locations: Callable[[Sequence[Tensor]], Locations]) -> Locations:
+                     locations: Callable[[Sequence[Tensor]], Locations]) -> Locations:
     """What the projection head itself draws (Park et al. 2020)."""
     return locations(features)
 
@@ -76,7 +76,7 @@ def log_entropy(logits: Tensor) -> Tensor:
 
 
 def discriminative_locations(features: Sequence[Tensor], outputs: Tensor, *, num_patches: int,
-                          discriminator: nn.Module) -> list[Tensor]:
+                             discriminator: nn.Module) -> list[Tensor]:
     """Half of the places where D finds G's output the least real, half at random. Cai et al. 2024, "DAG".
 
     discriminator: images -> a map of scores, [B, 1, h, w], higher for real.
