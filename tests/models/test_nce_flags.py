@@ -148,7 +148,7 @@ def test_defaults_are_cuts():
     ("--lambda_SRC 1 --num_patches 1 --nce_negatives both", "--lambda_SRC 1 compares the patches"),
     ("--nce_weighting semantic --num_patches 1 --nce_negatives both", "--nce_weighting semantic compares"),
     ("--nce_sampling query --netF reshape", "--nce_sampling query chooses places, but --netF reshape"),
-    ("--nce_sampling dag --diffaugment translation", "--diffaugment translation moves what D sees: leave one"),
+    ("--nce_sampling dag --diffaugment translation", "--diffaugment translation moves what D sees"),
     ("--nce_sampling dag --nce_shared_locations", "--nce_sampling dag chooses places for each image"),
     ("--nce_sampling dag --netD patch --crop_size 16", "--netD patch gives none: use --netD basic"),
     ("--nce_layer_weights 1,2", "--nce_layer_weights is '1,2'; give 3 numbers"),
