@@ -13,37 +13,34 @@ class KeyQueue:
     """The newest `size` keys, oldest first.
 
     They are a window that slides through memory of twice that length, so that keys that come in are all that
-    a step writes; at the end of it the window starts anew at the front. Keys are written only when the next
-    ones come: until then a loss may need the old ones for its backward.
+    a step writes; at the end of it the window starts anew at the front. Keys of a step are written only at
+    its end (`settle`): until then its losses may need the old ones for their backward.
     """
 
     def __init__(self, size: int, keys: Tensor):
-        """keys: [N, C], the first ones."""
+        """keys: [N, C], like those to come; they are not let in."""
         self._size, self._end = size, 0
         self._memory = keys.new_empty(2 * size, keys.shape[1])
-        self._next = keys
+        self._new = keys[:0]        # of this step, not written yet
+
+    def keys(self) -> Tensor:
+        """[N, C]; a view where no keys came in this step, to be used within it."""
+        settled = self._memory[max(0, self._end - self._size):self._end]
+        return torch.cat([settled, self._new])[-self._size:] if len(self._new) else settled
 
     def push(self, keys: Tensor) -> None:
         """Let keys [N, C] in; the oldest leave."""
-        self._write()
-        self._next = keys
+        self._new = torch.cat([self._new, keys])[-self._size:] if len(self._new) else keys[-self._size:]
 
-    def settled(self) -> Tensor:
-        """The keys without those that came last, [N, C]: a view, which the next push but one changes."""
-        return self._memory[max(0, self._end - self._size):self._end]
-
-    def all(self) -> Tensor:
-        """A copy of the keys, [N, C]."""
-        return torch.cat([self.settled(), self._next])[-self._size:]
-
-    def _write(self) -> None:
-        keys = self._next[-self._size:]
-        if self._end + len(keys) > len(self._memory):
-            kept = self._size - len(keys)
+    def settle(self) -> None:
+        """To be called at the end of a step, after the backward of its losses."""
+        new, self._new = self._new, self._new[:0]
+        if self._end + len(new) > len(self._memory):
+            kept = self._size - len(new)
             self._memory[:kept] = self._memory[self._end - kept:self._end]
             self._end = kept
-        self._memory[self._end:self._end + len(keys)] = keys
-        self._end += len(keys)
+        self._memory[self._end:self._end + len(new)] = new
+        self._end += len(new)
 
 
 class MomentumQueue:
@@ -61,26 +58,28 @@ class MomentumQueue:
     @property
     def queues(self) -> dict[QueueKey, Tensor]:
         """Copies of the keys of each place, [N, C], N up to size, oldest first."""
-        return {place: queue.all() for place, queue in self._queues.items()}
+        return {place: queue.keys().clone() for place, queue in self._queues.items()}
 
     def dequeue_and_enqueue(self, place: QueueKey, keys: Tensor) -> Tensor:
         """The queue as it was, [N, C] (N = 0 at first); the keys [B, S, C] are in it from then on.
 
-        The returned view must not be used any more once the place's next keys come.
+        What is returned may be used until `momentum_update`, which ends the step.
         """
         keys = keys.detach().flatten(0, 1)
         if place not in self._queues:
             self._queues[place] = KeyQueue(self.size, keys)
-        else:
-            self._queues[place].push(keys)
-        return self._queues[place].settled()
+        earlier = self._queues[place].keys()
+        self._queues[place].push(keys)
+        return earlier
 
     @torch.no_grad()
     def momentum_update(self, netG: nn.Module, netF: nn.Module, *, momentum: float | None = None) -> None:
-        """slow = momentum * slow + (1 - momentum) * fast, for every weight; buffers are copied.
+        """slow = momentum * slow + (1 - momentum) * fast, for every weight; buffers are copied. Ends a step.
 
         momentum: another than the queue's; 0 copies the networks.
         """
+        for queue in self._queues.values():
+            queue.settle()
         weight = 1 - (self.momentum if momentum is None else momentum)
         slow, fast = (self.netG, self.netF), (netG, netF)
         weights, targets = ([p for net in nets for p in net.parameters()] for nets in (slow, fast))
@@ -97,5 +96,8 @@ class MomentumQueue:
         self.netG.load_state_dict(state["netG"])
         self.netF.load_state_dict(state["netF"])
         device = next(self.netG.parameters()).device
-        self._queues = {place: KeyQueue(self.size, keys[-self.size:].to(device))
-                        for place, keys in state["queues"].items()}
+        self._queues = {}
+        for place, keys in state["queues"].items():
+            self._queues[place] = KeyQueue(self.size, keys.to(device))
+            self._queues[place].push(keys.to(device))
+            self._queues[place].settle()

@@ -80,19 +80,27 @@ def test_queue_is_its_keys_one_behind_the_other(size):
         keys = torch.randn(1, int(torch.randint(1, 10, (), generator=random)), 3, generator=random)
         query = torch.ones(2, 3, requires_grad=True)
         earlier = queue.dequeue_and_enqueue((0, 0), keys)
+        again = queue.dequeue_and_enqueue((0, 0), keys + 1)     # a second loss of the same step
         (query @ earlier.T).sum().backward()
         assert torch.equal(earlier, expected) and torch.allclose(query.grad[0], expected.sum(0), atol=1e-5)
         expected = torch.cat([expected, keys[0]])[-size:]
+        assert torch.equal(again, expected)
+        expected = torch.cat([expected, keys[0] + 1])[-size:]
+        assert torch.equal(queue.queues[0, 0], expected)
+        queue.momentum_update(queue.netG, queue.netF)
         assert torch.equal(queue.queues[0, 0], expected)
 
 
 def test_a_full_queue_moves_its_new_keys_alone(queue):
-    keys = torch.randn(1, 2, 4)
-    for _ in range(4):
-        queue.dequeue_and_enqueue((0, 0), keys)
-    with Operations() as found:
-        addresses = {queue.dequeue_and_enqueue((0, 0), keys).untyped_storage().data_ptr() for _ in range(9)}
-    assert len(addresses) == 1 and set(found.names) == {"copy_"}
+    """Once it is full, a step copies its keys into the one memory of the queue, and does nothing else."""
+    keys, addresses = torch.randn(1, 2, 4), set()
+    for step in range(12):
+        with Operations() as found:
+            addresses.add(queue.dequeue_and_enqueue((0, 0), keys).untyped_storage().data_ptr())
+            for each in queue._queues.values():
+                each.settle()
+        assert step < 4 or set(found.names) == {"copy_"}
+    assert len(addresses) == 1
 
 
 def test_slow_copies_follow_in_one_operation(queue):
