@@ -92,8 +92,5 @@ def resolve_channels_last(chosen: bool | None, precision: str, device: torch.dev
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 runs in hardware: a GPU from capability 8.0, a CPU with AVX512-BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, check, bool)() for check in checks)
+    """Whether a GPU computes bfloat16 in hardware: from compute capability 8.0 on."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)

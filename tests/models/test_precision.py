@@ -11,7 +11,7 @@ from models.losses.gan import OBJECTIVES, gradient_penalty, r1_penalty
 from models.networks.norm import InstanceNorm
 from models.networks.patch_sampler import unit_length
 from models.precision import Precision, gives_one_size
-from options.devices import has_fast_bf16, resolve_channels_last, resolve_precision
+from options.devices import resolve_channels_last, resolve_precision
 from options.train_options import TrainOptions
 from util.errors import UsageError
 
@@ -35,7 +35,6 @@ def bf16():
 
 def test_auto_is_fp32_on_a_cpu_and_tf32_needs_a_gpu():
     assert resolve_precision("auto", CPU) == "fp32"
-    assert isinstance(has_fast_bf16(CPU), bool)
     with pytest.raises(UsageError, match="--precision tf32"):
         resolve_precision("tf32", CPU)
 
