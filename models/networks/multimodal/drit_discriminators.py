@@ -1,0 +1,93 @@
+"""DRIT's discriminators: of images, at one scale or several, and of content."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.networks.base import Discriminator
+from models.networks.multimodal.drit import LEAK, ConvBlock, DRITNetwork
+
+PUBLISHED_LAYERS = 3    # 7x7 convolutions in the published ContentDiscriminator
+
+
+def scored(channels: list[int], kernel: int) -> nn.Sequential:
+    """Convolutions that halve the sides, then scores by a 1x1 convolution. None has a norm."""
+    blocks = (ConvBlock(c_in, c_out, kernel, nn.LeakyReLU(LEAK), stride=2, padding=1)
+              for c_in, c_out in zip(channels[:-1], channels[1:], strict=True))
+    return nn.Sequential(*blocks, nn.Conv2d(channels[-1], 1, 1))
+
+
+class DRITDiscriminator(DRITNetwork, Discriminator):
+    """Judges images: returns a list of raw scores, [B, 1, H', W'] for each scale."""
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        raise NotImplementedError
+
+
+class MultiScaleDiscriminator(DRITDiscriminator):
+    """The same layers with weights of their own for the image, its half size, its quarter and so on."""
+
+    def __init__(self, *, in_channels: int, width: int, scales: int):
+        super().__init__()
+        channels = [in_channels, width, 2 * width, 4 * width, 8 * width]
+        self.Diss = nn.ModuleList(scored(channels, 4) for _ in range(scales))
+        self.draw_weights()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        scores = []
+        for number, net in enumerate(self.Diss):
+            if number:
+                images = F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
+            scores.append(net(images))
+        return scores
+
+
+class DeepDiscriminator(DRITDiscriminator):
+    """Six layers that halve the sides, at one scale (--dis_scale 1)."""
+
+    def __init__(self, *, in_channels: int, width: int):
+        super().__init__()
+        self.model = scored([in_channels, *(width * 2 ** n for n in range(6))], 3)
+        self.draw_weights()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [self.model(images)]
+
+
+class ContentDiscriminator(DRITNetwork):
+    """Tells from a content map, [B, in_channels, h, w], which domain it comes from: raw scores [B, 1, h', w'].
+
+    `layers` 7x7 convolutions with stride 2, one 4x4 without padding, a 1x1. Published are 3 layers: a map of
+    54 pixels (images of 216) becomes 25, 11, 4, and one score.
+    """
+
+    def __init__(self, *, in_channels: int, width: int, layers: int = PUBLISHED_LAYERS):
+        super().__init__()
+        channels = [in_channels, *(width for _ in range(layers))]
+        blocks = [ConvBlock(c_in, c_out, 7, nn.LeakyReLU(LEAK), stride=2, padding=1)
+                  for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)]
+        self.model = nn.Sequential(*blocks, ConvBlock(channels[-1], width, 4, nn.LeakyReLU(LEAK)),
+                                   nn.Conv2d(width, 1, 1))
+        self.draw_weights()
+
+    def forward(self, content: Tensor) -> Tensor:
+        return self.model(content)
+
+
+def content_side(layers: int) -> int:
+    """The smallest side of a content map that a ContentDiscriminator with so many layers can take, pixels."""
+    side = 4
+    for _ in range(layers):
+        side = 2 * side + 3     # a 7x7 convolution, stride 2, padding 1: n -> (n - 5) // 2 + 1
+    return side
+
+
+def image_side(scales: int) -> int:
+    """The smallest side of an image that the image discriminator for --dis_scale can take, pixels."""
+    return 33 if scales == 1 else 2 ** (3 + scales)     # leaves one score at the smallest scale
+
+
+def image_discriminator(*, scales: int, **sizes: Any) -> DRITDiscriminator:
+    """The image discriminator for --dis_scale."""
+    return DeepDiscriminator(**sizes) if scales == 1 else MultiScaleDiscriminator(scales=scales, **sizes)
