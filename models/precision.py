@@ -44,6 +44,12 @@ class Precision:
         with torch.autocast(self.device.type, enabled=False):
             self.scaler.scale(loss).backward(inputs=inputs)
 
+    def clip(self, optimizer: torch.optim.Optimizer, largest_norm: float) -> None:
+        """Ahead of `step`: shorten the gradient of all that an optimizer changes to this norm, if longer."""
+        self.scaler.unscale_(optimizer)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, largest_norm)
+
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """optimizer.step() on gradients of `backward`; left out where one of fp16's overflowed."""
         self.scaler.step(optimizer)

@@ -47,9 +47,9 @@ def content_confusion(scores: Tensor) -> Tensor:
 
 @in_float32
 def mode_seeking(images: Tensor, others: Tensor, styles: Tensor, other_styles: Tensor) -> Tensor:
-    """1 / (mean |images - others| / mean |styles - other_styles| + 1e-5): small where styles make a difference.
+    """1 / (mean |images - others| / mean |styles - other_styles| + 1e-5): small where styles make a change.
 
-    images, others: made of the same content, with styles and other_styles. Returns a scalar. Mao et al., Mode
-    Seeking GANs, CVPR 2019, eq. 4, as a loss.
+    images, others: of the same content, made with styles and other_styles. Returns a scalar. Mao et al., Mode
+    Seeking Generative Adversarial Networks, CVPR 2019; its ratio, inverted.
     """
     return 1 / ((others - images).abs().mean() / (other_styles - styles).abs().mean() + EPSILON)

@@ -1,4 +1,4 @@
-"""DRIT's layers and encoders (Lee et al., ECCV 2018; DRIT++, IJCV 2020), with the keys of the published weights.
+"""DRIT's layers and encoders (Lee et al., ECCV 2018; IJCV 2020), with the keys of the published weights.
 
 A network serves both domains, which are named A and B: the weights of each are modules of their own, and the
 content encoder has a block that both share. Networks draw their own initial weights, as published:
@@ -64,6 +64,9 @@ class ContentEncoder(DRITNetwork):
     channels: of the images of A and of B.
     """
 
+    size_multiple = 4
+    smallest_side = 8
+
     def __init__(self, *, channels: tuple[int, int], width: int):
         super().__init__()
 
@@ -110,7 +113,7 @@ class StyleEncoder(DRITNetwork):
 
 
 class PooledBlock(nn.Module):
-    """A residual block that halves the sides: the average of 2x2 pixels on both ways. Keys: conv, shortcut."""
+    """A residual block that halves the sides, by averages of 2x2 pixels. Keys: conv, shortcut."""
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
@@ -145,7 +148,7 @@ class StyleVAE(DRITNetwork):
         self.draw_weights()
 
     def forward(self, images: Tensor, domain: str) -> tuple[Tensor, Tensor]:
-        """images: [B, C, H, W] of `domain`, sides of 16 or more. Returns mean and log variance, [B, S] each."""
+        """images: [B, C, H, W] of `domain`, sides of 16 or more. Returns mean and log variance, [B, S]."""
         if domain == "A":
             private, mean, log_variance = self.conv_A, self.fc_A, self.fcVar_A
         else:

@@ -56,7 +56,7 @@ class DeepDiscriminator(DRITDiscriminator):
 
 
 class ContentDiscriminator(DRITNetwork):
-    """Tells from a content map, [B, in_channels, h, w], which domain it comes from: raw scores [B, 1, h', w'].
+    """Tells whose content a map is: [B, in_channels, h, w] -> raw scores [B, 1, h', w'], high for B's.
 
     `layers` 7x7 convolutions with stride 2, one 4x4 without padding, a 1x1. Published are 3 layers: a map of
     54 pixels (images of 216) becomes 25, 11, 4, and one score.
@@ -85,7 +85,7 @@ def content_side(layers: int) -> int:
 
 def image_side(scales: int) -> int:
     """The smallest side of an image that the image discriminator for --dis_scale can take, pixels."""
-    return 33 if scales == 1 else 2 ** (3 + scales)     # leaves one score at the smallest scale
+    return 33 if scales == 1 else 15 * 2 ** (scales - 1) + 1    # leaves one score at the smallest scale
 
 
 def image_discriminator(*, scales: int, **sizes: Any) -> DRITDiscriminator:

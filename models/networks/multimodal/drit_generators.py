@@ -1,4 +1,4 @@
-"""DRIT's generators: content and a style -> an image. The style is concatenated, or transforms the features."""
+"""DRIT's generators: content and a style -> an image. The style is concatenated, or transforms features."""
 
 import torch
 import torch.nn.functional as F
