@@ -50,7 +50,7 @@ class AdversarialModel(BaseModel):
         if self.opt.isTrain and name.startswith("D"):
             if self.opt.spectral_norm:
                 normalize_spectrally(net)
-            if self.opt.diffaugment:
+            if self.opt.diffaugment and isinstance(net, Discriminator):
                 names = self.opt.diffaugment.split(",")
                 net.register_forward_pre_hook(lambda _, inputs: (augment(inputs[0], names),))
         return net

@@ -65,7 +65,7 @@ class ContentEncoder(DRITNetwork):
     """
 
     size_multiple = 4
-    smallest_side = 8
+    smallest_side = 16      # that of the style encoders; 8 would do here
 
     def __init__(self, *, channels: tuple[int, int], width: int):
         super().__init__()
