@@ -10,18 +10,26 @@ from typing import Any, NamedTuple
 
 import torch
 
+from tests.faults.trainings import DRIT
+
 
 class Bad(NamedTuple):
     """Arguments behind those of a small training (or translation) that works, and what the one line holds.
 
     "@" in an argument stands for the test's own folder, "@/images" in it for images that are right.
     prepare: called with the test's folder, whose checkpoints/run holds a training that is over.
+    small: the small training's flags, where they are not CUT's.
     """
 
     arguments: str
     says: str
     prepare: Callable[[Path], Any] = lambda root: None
     code: int = 2
+    small: tuple[str, ...] = ()
+
+
+def drit(arguments: str, says: str) -> "Bad":
+    return Bad(arguments, says, small=(*DRIT, "--n_epochs", "1", "--n_epochs_decay", "0"))
 
 
 def write(path: str, content: str | bytes) -> Callable[[Path], Any]:
@@ -170,6 +178,14 @@ TRAINING = {
                              both(remove(STATE), folder(STATE))),
     "losses that are no JSON": Bad("--continue_train --n_epochs 9", "holds a line that is not JSON",
                                    write(f"{RUN}/stats.jsonl", "oops\n"), code=1),
+    # DRIT
+    "odd batch": drit("--batch_size 3", "--batch_size 3 is odd, but --model drit halves each minibatch: use 4"),
+    "crop below the scales": drit("--dis_scale 3", "--crop_size 32 is too small for --dis_scale 3"),
+    "crop below the layers": drit("--content_D_layers 1", "too small for --content_D_layers 1, which needs 44"),
+    "number of layers": drit("--content_D_layers 4", "--content_D_layers: invalid choice"),
+    "objective of one scale": drit("--gan_mode wgangp", "--gan_mode wgangp does not work with --model drit"),
+    "checkpointing": drit("--grad_checkpoint", "--grad_checkpoint does not work with --model drit"),
+    "another model's flag": drit("--nce_layers 0", "there is no flag --nce_layers"),
 }
 TRANSLATION = {
     "no such name": Bad("--name nobody", "holds run: check --name"),

@@ -32,7 +32,8 @@ def test_one_line_and_nothing_half_written(
     (tmp_path / "images").symlink_to(images)
     bad.prepare(tmp_path)
     before = contents(tmp_path)
-    base = [*ONCE, "--name", "new"] if script == "train.py" and "--continue_train" not in bad.arguments else [
+    begun = [*(bad.small or ONCE), "--name", "new"]
+    base = begun if script == "train.py" and "--continue_train" not in bad.arguments else [
         "--name", "run", "--gpu_ids", "-1"]
     base += ["--dataroot", str(images), "--checkpoints_dir", str(tmp_path / "checkpoints")]
     if script == "test.py":

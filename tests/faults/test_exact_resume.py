@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.faults.table import tally
-from tests.faults.trainings import CUT, QUICK, SINCUT, Training, assert_equal
+from tests.faults.trainings import CUT, DRIT, QUICK, SINCUT, Training, assert_equal
 
 EPOCHS = ["--n_epochs", "2", "--n_epochs_decay", "1", "--save_epoch_freq", "2", "--save_latest_freq", "4"]
 MODELS = {
@@ -25,6 +25,9 @@ MODELS = {
     "CUT, averaged, augmented": [*CUT, *EPOCHS, "--ema", "6", "--diffaugment", "translation,color,cutout",
                                  "--spectral_norm", "--gan_mode", "hinge", "--lr_G", "1e-4", "--lr_D", "4e-4",
                                  "--evaluation_freq", "4"],
+    # stopped between two whole steps, too
+    "DRIT, averaged": [*DRIT, *EPOCHS, "--ema", "6", "--evaluation_freq", "4"],
+    "DRIT, no concatenation": [*DRIT, *EPOCHS, "--no_concat", "--no_ms", "--precision", "bf16"],
 }
 
 

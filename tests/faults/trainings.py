@@ -17,6 +17,8 @@ CUT = [*QUICK, "--ngf", "4", "--ndf", "4", "--netF_nc", "8", "--netG", "resnet_4
        "--crop_size", "32", "--nce_layers", "0,4,8", "--num_patches", "16", "--update_html_freq", "5"]
 SINCUT = [*QUICK, "--model", "sincut", "--netG", "smallstylegan2", "--ngf", "2", "--ndf", "2",
           "--netF_nc", "8", "--crop_size", "16", "--batch_size", "2", "--crops_per_epoch", "12"]
+DRIT = [*QUICK, "--model", "drit", "--ngf", "2", "--ndf", "2", "--crop_size", "32", "--dis_scale", "2",
+        "--batch_size", "2", "--update_html_freq", "5"]
 # Four epochs of six steps.
 SHORT = [*CUT, "--n_epochs", "2", "--n_epochs_decay", "2", "--save_latest_freq", "4",
          "--save_epoch_freq", "2", "--num_threads", "0"]

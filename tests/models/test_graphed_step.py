@@ -44,6 +44,7 @@ CASES = {
     "SinCUT, mirrored": f"{SINCUT} --R1_every 2 --flip_equivariance",
     "CycleGAN": f"{SMALL} --model cycle_gan",
     "GcGAN": f"{SMALL} --model gcgan",
+    "DRIT": f"{SMALL} --model drit --crop_size 32 --load_size 32 --dis_scale 2 --batch_size 2",
 }
 STEPS = 12
 
