@@ -32,6 +32,7 @@ class Case(NamedTuple):
         return f"{sizes} {self.flags} --precision {precision} --on_nan {on_nan}"
 
 
+SIDE_64 = "--crop_size 64 --load_size 64"
 HALVES = "--model distance_gan --use_self_distance --unnormalized_distances"
 CASES = {
     "CUT": Case(""),
@@ -62,6 +63,8 @@ CASES = {
     "DistanceGAN": Case("--model distance_gan --pool_size 0 --distance_warmup 1", unlike=MOMENTS),
     "SelfDistance": Case(f"{HALVES} --pool_size 0"),
     "SelfDistance, pool": Case(f"{HALVES} --pool_size 1", unlike=POOL, kept=True),
+    "MUNIT": Case(f"--model munit {SIDE_64}"),
+    "MUNIT, cycle, grad_checkpoint": Case(f"--model munit {SIDE_64} --lambda_cycle 10 --grad_checkpoint"),
 }
 
 # Flags of test.py, for images whose sizes no network's multiple divides.
@@ -76,6 +79,8 @@ TRANSLATIONS = {
     "CycleGAN": "--model cycle_gan --netG resnet_4blocks --ngf 4",
     "GcGAN": "--model gcgan --netG resnet_4blocks --ngf 4",
     "DistanceGAN": "--model distance_gan --netG resnet_4blocks --ngf 4",
+    "MUNIT": "--model munit --ngf 4",
+    "MUNIT, styles": "--model munit --ngf 4 --num_styles 3 --same_styles",
 }
 
 # Of the table, at the default sizes: flags, and names of the kinds of steps in the order in which they come.
