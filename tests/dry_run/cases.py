@@ -32,7 +32,8 @@ class Case(NamedTuple):
         return f"{sizes} {self.flags} --precision {precision} --on_nan {on_nan}"
 
 
-DRIT = "--model drit --crop_size 64 --load_size 64 --d_iter 2"
+SIDE_64 = "--crop_size 64 --load_size 64"
+DRIT = f"--model drit {SIDE_64} --d_iter 2"
 HALVES = "--model distance_gan --use_self_distance --unnormalized_distances"
 CASES = {
     "CUT": Case(""),
@@ -63,9 +64,10 @@ CASES = {
     "DistanceGAN": Case("--model distance_gan --pool_size 0 --distance_warmup 1", unlike=MOMENTS),
     "SelfDistance": Case(f"{HALVES} --pool_size 0"),
     "SelfDistance, pool": Case(f"{HALVES} --pool_size 1", unlike=POOL, kept=True),
+    "MUNIT": Case(f"--model munit {SIDE_64}"),
+    "MUNIT, cycle, grad_checkpoint": Case(f"--model munit {SIDE_64} --lambda_cycle 10 --grad_checkpoint"),
     "DRIT": Case(DRIT, period=2, kept=True),
     "DRIT, no concatenation": Case(f"{DRIT} --no_concat --no_ms --spectral_norm", period=2),
-    "DRIT, channels_last": Case(f"{DRIT} --channels_last --dis_scale 1 --batch_size 4", period=2),
 }
 
 # Flags of test.py, for images whose sizes no network's multiple divides.
@@ -80,6 +82,8 @@ TRANSLATIONS = {
     "CycleGAN": "--model cycle_gan --netG resnet_4blocks --ngf 4",
     "GcGAN": "--model gcgan --netG resnet_4blocks --ngf 4",
     "DistanceGAN": "--model distance_gan --netG resnet_4blocks --ngf 4",
+    "MUNIT": "--model munit --ngf 4",
+    "MUNIT, styles": "--model munit --ngf 4 --num_styles 3 --same_styles",
     "DRIT": "--model drit --ngf 4 --num_styles 2",
     "DRIT, no concatenation": "--model drit --ngf 4 --no_concat",
 }

@@ -10,26 +10,20 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tests.faults.trainings import DRIT
-
 
 class Bad(NamedTuple):
     """Arguments behind those of a small training (or translation) that works, and what the one line holds.
 
     "@" in an argument stands for the test's own folder, "@/images" in it for images that are right.
     prepare: called with the test's folder, whose checkpoints/run holds a training that is over.
-    small: the small training's flags, where they are not CUT's.
+    model: whose training it is; the sizes of another than cut are among the arguments.
     """
 
     arguments: str
     says: str
     prepare: Callable[[Path], Any] = lambda root: None
     code: int = 2
-    small: tuple[str, ...] = ()
-
-
-def drit(arguments: str, says: str) -> "Bad":
-    return Bad(arguments, says, small=(*DRIT, "--n_epochs", "1", "--n_epochs_decay", "0"))
+    model: str = "cut"
 
 
 def write(path: str, content: str | bytes) -> Callable[[Path], Any]:
@@ -94,6 +88,8 @@ def intrude(path: str, legacy: bool = False) -> Callable[[Path], Any]:
 RUN = "checkpoints/run"
 STATE, BEFORE, NET_G = f"{RUN}/latest_state.pth", f"{RUN}/previous_state.pth", f"{RUN}/latest_net_G.pth"
 LONG = "x" * 300
+DRIT = "--model drit --ngf 2 --ndf 2 --crop_size 32 --dis_scale 2"
+MUNIT = "--model munit --ngf 2 --ndf 2 --crop_size 64 --load_size 64"
 
 TRAINING = {
     # command lines
@@ -129,6 +125,12 @@ TRAINING = {
     "GPU that is no number": Bad("--gpu_ids first", "--gpu_ids is 'first'"),
     "two channels": Bad("--input_nc 2 --output_nc 2", "--input_nc is 2"),
     "unequal channels": Bad("--input_nc 1", "--input_nc 1 and --output_nc 3 differ"),
+    "MUNIT, small crops": Bad(f"{MUNIT} --crop_size 32", "--crop_size 32 is too small for --model munit",
+                              model="munit"),
+    "MUNIT, gradient penalty": Bad(f"{MUNIT} --gan_mode wgangp",
+                                   "--gan_mode wgangp does not work with --model munit", model="munit"),
+    "MUNIT, styles of translation": Bad(f"{MUNIT} --num_styles 3", "there is no flag --num_styles",
+                                        model="munit"),
     "nothing to train": Bad("--n_epochs 0", "nothing to train"),
     "epochs that are over": Bad("--epoch_count 9", "--epoch_count is 9, but the last epoch is 1"),
     "what to do about nan": Bad("--on_nan pray", "--on_nan: invalid choice"),
@@ -178,14 +180,14 @@ TRAINING = {
                              both(remove(STATE), folder(STATE))),
     "losses that are no JSON": Bad("--continue_train --n_epochs 9", "holds a line that is not JSON",
                                    write(f"{RUN}/stats.jsonl", "oops\n"), code=1),
-    # DRIT
-    "odd batch": drit("--batch_size 3", "--batch_size 3 is odd, but --model drit halves each minibatch: use 4"),
-    "crop below the scales": drit("--dis_scale 3", "--crop_size 32 is too small for --dis_scale 3"),
-    "crop below the layers": drit("--content_D_layers 1", "too small for --content_D_layers 1, which needs 44"),
-    "number of layers": drit("--content_D_layers 4", "--content_D_layers: invalid choice"),
-    "objective of one scale": drit("--gan_mode wgangp", "--gan_mode wgangp does not work with --model drit"),
-    "checkpointing": drit("--grad_checkpoint", "--grad_checkpoint does not work with --model drit"),
-    "another model's flag": drit("--nce_layers 0", "there is no flag --nce_layers"),
+    **{f"DRIT, {name}": Bad(f"{DRIT} {flags}", says, model="drit") for name, flags, says in (
+        ("odd batch", "--batch_size 3", "--batch_size 3 is odd, but --model drit halves each minibatch: use 4"),
+        ("small crops", "--dis_scale 3", "--crop_size 32 is too small for --dis_scale 3, which needs 61"),
+        ("smaller maps", "--content_D_layers 1", "is too small for --content_D_layers 1, which needs 44"),
+        ("many layers", "--content_D_layers 4", "--content_D_layers: invalid choice"),
+        ("objective", "--gan_mode wgangp", "--gan_mode wgangp does not work with --model drit"),
+        ("checkpointing", "--grad_checkpoint", "--grad_checkpoint does not work with --model drit"),
+        ("a flag of CUT", "--nce_layers 0", "there is no flag --nce_layers"))},
 }
 TRANSLATION = {
     "no such name": Bad("--name nobody", "holds run: check --name"),
@@ -204,6 +206,13 @@ TRANSLATION = {
     "empty data": Bad("--dataroot @/data", "should hold domain A's images", folder("data")),
     "data is a text": Bad("--dataroot @/data.txt", "data.txt", write("data.txt", "no image"), code=1),
     "results is a file": Bad("--results_dir @/taken", "taken", write("taken", ""), code=1),
+    "style image that is not there": Bad("--model munit --style_image @/no.png",
+                                         "--style_image cannot be read"),
+    "style image that is a text": Bad("--model munit --style_image @/no.png", "--style_image cannot be read",
+                                      write("no.png", "no image")),
+    "styles beside a style image": Bad("--model munit --num_styles 2 --style_image @/a.png",
+                                       "--style_image", write("a.png", "")),
+    "no styles": Bad("--model munit --num_styles 0", "--num_styles is 0"),
     "no images wanted": Bad("--num_test 0", "--num_test is 0"),
     "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
 }
