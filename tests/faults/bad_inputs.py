@@ -181,7 +181,7 @@ TRAINING = {
     "losses that are no JSON": Bad("--continue_train --n_epochs 9", "holds a line that is not JSON",
                                    write(f"{RUN}/stats.jsonl", "oops\n"), code=1),
     **{f"DRIT, {name}": Bad(f"{DRIT} {flags}", says, model="drit") for name, flags, says in (
-        ("odd batch", "--batch_size 3", "--batch_size 3 is odd, but --model drit halves each minibatch: use 4"),
+        ("odd batch", "--batch_size 3", "--batch_size 3 is odd, but --model drit halves each"),
         ("small crops", "--dis_scale 3", "--crop_size 32 is too small for --dis_scale 3, which needs 61"),
         ("smaller maps", "--content_D_layers 1", "is too small for --content_D_layers 1, which needs 44"),
         ("many layers", "--content_D_layers 4", "--content_D_layers: invalid choice"),
