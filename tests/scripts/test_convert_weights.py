@@ -1,4 +1,4 @@
-"""Published MUNIT checkpoints, made here in their layout, become files with which test.py translates."""
+"""Published checkpoints, made here in their layout, become files with which test.py translates."""
 
 from collections import OrderedDict
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from models.base_model import BaseModel
 from models.networks.multimodal.discriminator import MultiScaleDiscriminator
 from models.networks.multimodal.munit import MUNITGenerator
-from scripts.convert_munit import main
+from scripts.convert_weights import main
 from tests import adversarial
 from tests.formula import fill_, picture
 from util.errors import UsageError
@@ -94,7 +94,7 @@ def without(net: torch.nn.Module, key: str) -> dict[str, Tensor]:
     (lambda nets: {"a": 3, "b": 4}, "holds the weights of two domains, a and b"),
     (lambda nets: {key: {"x": torch.ones(1)} for key in "ab"}, "has no enc_content.model.0.conv.weight"),
     (lambda nets: {key: without(net, "dec.model.5.conv.bias") for key, net in nets.items()},
-     "does not fit a network G_A of MUNIT: it lacks dec.model.5.conv.bias$"),
+     "does not fit a network G_A of this program: it lacks dec.model.5.conv.bias$"),
     (lambda nets: {"a": nets["a"].state_dict(), "b": MUNITGenerator(channels=3, width=3).state_dict()},
      "a and b have other sizes")])
 def test_other_files_are_refused(files, content, words):
@@ -103,3 +103,79 @@ def test_other_files_are_refused(files, content, words):
     with pytest.raises(UsageError, match=words):
         convert(folder)
     assert not (folder / "run").exists()
+
+
+# ---- DRIT
+
+def drit(*flags: str, train: bool = True) -> BaseModel:
+    return adversarial.build("--model", "drit", "--style_dim", "5", "--crop_size", "64", "--load_size", "64",
+                             "--batch_size", "2", *flags, train=train)
+
+
+THEIRS = {"G_enc_c": "enc_c", "G_enc_a": "enc_a", "G_gen": "gen", "D_A": "disA", "D_A2": "disA2",
+          "D_B": "disB", "D_B2": "disB2", "D_content": "disContent"}
+
+
+def drit_file(folder, *flags: str) -> tuple[BaseModel, dict]:
+    """A model, and what the published code would save of it."""
+    model = drit(*flags)
+    content = {THEIRS[name]: net.state_dict() for name, net in model.networks.items()}
+    content |= {f"{THEIRS[name]}_opt": optimizer.state_dict() for name, optimizer in model.optimizers.items()}
+    content |= {"ep": 1199, "total_it": 500_000}
+    torch.save(content, folder / "gen_00000007.pt")
+    return model, content
+
+
+@pytest.mark.parametrize("flags", ["", "--no_concat --dis_scale 1 --content_D_layers 0"])
+def test_drit(flags, tmp_path, capsys):
+    made, _ = drit_file(tmp_path, *flags.split())
+    convert(tmp_path)
+    said = capsys.readouterr().out.strip()
+    sizes = ("--no_concat --ngf 2 --style_dim 5 --ndf 2 --dis_scale 1 --content_D_layers 0" if flags else
+             "--ngf 2 --style_dim 5 --ndf 2 --dis_scale 3 --content_D_layers 1")
+    assert said.endswith(f"use: --model drit {sizes}")
+    again = drit(*said.split("use: ")[1].split())
+    with torch.no_grad():
+        for p in (p for net in again.networks.values() for p in net.parameters()):
+            p.zero_()
+    again.load_weights(tmp_path / "run", "latest")
+    for name, net in made.networks.items():
+        for key, value in net.state_dict().items():
+            assert torch.equal(value, again.networks[name].state_dict()[key]), f"{name} {key}"
+
+
+def test_drit_without_discriminators_translates(tmp_path, capsys):
+    made, content = drit_file(tmp_path)
+    torch.save({key: content[key] for key in ("enc_c", "enc_a", "gen")}, tmp_path / "gen_00000007.pt")
+    convert(tmp_path)
+    assert "use: --model drit --ngf 2 --style_dim 5\n" in capsys.readouterr().out
+    x = picture(1, 3, 64, 64).float()
+    model = drit("--direction", "BtoA", train=False)
+    model.load_weights(tmp_path / "run", "latest")
+    style = model.styles({"B": x})[0]
+    with torch.no_grad():
+        expected = made.networks["G_gen"](made.networks["G_enc_c"](x, "B", False), style, "A")
+    assert torch.equal(model.test_step({"B": x})["fake_B"], expected)
+
+
+def test_drit_with_spectral_norm_keeps_what_translates(tmp_path, capsys):
+    _, content = drit_file(tmp_path)
+    content["disA"] = {key.replace("weight", "weight_orig"): value for key, value in content["disA"].items()}
+    torch.save(content, tmp_path / "gen_00000007.pt")
+    convert(tmp_path)
+    assert capsys.readouterr().out.startswith("wrote G_enc_c, G_enc_a, G_gen to ")
+
+
+def test_other_files_than_those_of_drit_are_refused(tmp_path):
+    _, content = drit_file(tmp_path)
+    bias = "dec_share.0.model.1.bias"
+    less = {key: value for key, value in content["gen"].items() if key != bias}
+    for changed, words in (({"gen": less}, f"does not fit a network G_gen of this program: it lacks {bias}$"),
+                           ({"enc_a": {}}, "has no fc_A.0.weight"), ({"gen": 3}, "its gen holds no")):
+        torch.save(content | changed, tmp_path / "gen_00000007.pt")
+        with pytest.raises(UsageError, match=words):
+            convert(tmp_path)
+    with pytest.raises(UsageError, match="is a file of DRIT: leave it out"):
+        drit_file(tmp_path)
+        convert(tmp_path, "--dis", str(tmp_path / "gen_00000007.pt"))
+    assert not (tmp_path / "run").exists()
