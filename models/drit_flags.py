@@ -9,20 +9,20 @@ from models.networks.multimodal.drit_discriminators import PUBLISHED_LAYERS, con
 from util.errors import UsageError
 from util.flags import integer, number
 
-PRESETS = dict(load_size=256, crop_size=216)
-TRAINING = dict(batch_size=2, gan_mode="vanilla", lr=1e-4, n_epochs=600, n_epochs_decay=600)
+TRAINING = dict(load_size=256, crop_size=216, batch_size=2, gan_mode="vanilla", lr=1e-4, n_epochs=600,
+                n_epochs_decay=600)
 
 
 def add_drit_flags(parser: ArgumentParser, is_train: bool) -> None:
     """Add DRIT's flags and, in place of the shared defaults, the published values."""
     add = parser.add_argument
-    parser.set_defaults(**PRESETS, **(TRAINING if is_train else {}))
     MultimodalModel.add_style_flags(parser, is_train)
     add("--no_concat", action="store_true", architecture=True,
         help="let the style transform features, not stand beside them: for domains whose shapes differ, such "
              "as cats and dogs. A step takes 30%% less time")
     if not is_train:
         return
+    parser.set_defaults(**TRAINING)
     weight, at_least_1 = number(at_least=0), integer(at_least=1)
     add("--no_ms", action="store_true", help="without the mode-seeking loss: DRIT of ECCV 2018, not DRIT++")
     add("--d_iter", type=at_least_1, default=3,

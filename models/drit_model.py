@@ -37,8 +37,9 @@ IMAGE_D = {"D_A": "A", "D_B": "B", "D_A2": "A", "D_B2": "B"}      # each with it
 class Forward(NamedTuple):
     """What the generators made of the first half of a minibatch; each by domain.
 
-    content, style: encoded; mean, log_variance: of the style (log_variance None: it has none). fake: this
-    domain's style with the other's content. rec: with its own. cycle: from `fake`s, encoded again.
+    content: encoded. mean, log_variance: of the style; log_variance is None where the style is not drawn.
+    fake: the other domain's content in this one's style. rec: its own content. cycle: the fakes encoded again
+    and swapped back.
     """
 
     content: dict[str, Tensor]
@@ -274,9 +275,11 @@ class DRITModel(MultimodalModel):
     # ---- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"steps": self.steps, "latest": self.latest}
+        return super().state_dict() | {
+            "steps": self.steps, "latest": dict(zip(self.kept, self.latest.unbind(), strict=True))}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.steps = state["steps"]
-        self.latest.copy_(state["latest"])
+        for place, name in enumerate(self.kept):
+            self.latest[place] = state["latest"].get(name, 0.0)     # --no_ms may change

@@ -80,7 +80,7 @@ def add_case_flags(parser: ArgumentParser, *, with_reference: bool) -> None:
     add("--flags", action="append", metavar="='FLAGS'",
         help="more flags of train.py and test.py; given again, more cases")
     add("--size", type=int, help="width and height in pixels; default: 256, SinCUT 64")
-    add("--batch_size", type=int, help="images a step; default: 1, SinCUT 16")
+    add("--batch_size", type=int, help="images a step; default: 1, SinCUT 16, DRIT 2")
     add("--rounds", type=int, default=3, help="processes for each case, by turns")
     add("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch")
     add("--clock", choices=["wall", "cpu"], default="wall", help="which time is measured")

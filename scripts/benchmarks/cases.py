@@ -22,6 +22,7 @@ MODELS = {"CUT": "--model cut --CUT_mode CUT", "FastCUT": "--model cut --CUT_mod
           "DistanceGAN": "--model distance_gan", "SelfDistance": "--model distance_gan --use_self_distance",
           "MUNIT": "--model munit", "DRIT": "--model drit"}
 OF_THE_REFERENCE = ("CUT", "FastCUT", "SinCUT")     # its CycleGAN does not start as it is published
+BATCHES = {"SinCUT": 16, "DRIT": 2}     # the models' own, where it is not 1
 SINCUT_ITEMS = 1600     # crops that `data` reads; an epoch of SinCUT, 100,000 crops, would take minutes
 
 # Floating point operations of one training step at 256 pixels and batch 1, of the operations that the model
@@ -93,7 +94,7 @@ def settings(case: Case, args: Namespace) -> dict[str, Any]:
     checkout = {"ours": ROOT, "baseline": args.baseline, "reference": args.reference}[case.subject]
     return {"command": args.command, "model_flags": MODELS[case.model].split(), "precision": case.precision,
             "device": args.device, "size": args.size or (64 if single else 256), "clock": args.clock,
-            "batch_size": args.batch_size or (16 if single else 1), "steps": args.steps,
+            "batch_size": args.batch_size or BATCHES.get(case.model, 1), "steps": args.steps,
             "warmup": args.warmup, "profile": args.profile,
             "dataroot": args.dataroot and os.path.abspath(args.dataroot),
             "max_dataset_size": args.max_dataset_size, "num_threads": args.num_threads,

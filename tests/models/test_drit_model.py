@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import json
 
 import pytest
 import torch
@@ -271,6 +272,24 @@ def test_a_resumed_model_goes_on_with_the_same_step_and_losses():
         first = {name: loss.item() for name, loss in model.train_step(batch_of(2, step)).items()}
         torch.set_rng_state(rng)
         assert first == {name: loss.item() for name, loss in other.train_step(batch_of(2, step)).items()}
+
+
+def test_a_run_may_go_on_with_and_without_mode_seeking():
+    model, other = build("--d_iter", "1", "--no_ms"), build()
+    found = model.train_step(batch_of())
+    other.load_state_dict(copy.deepcopy(model.state_dict()))
+    shown = other.train_step(batch_of())
+    assert {name: shown[name].item() for name in ("ms_A", "ms_B")} == {"ms_A": 0, "ms_B": 0}
+    assert all(shown[name].item() == loss.item() for name, loss in found.items() if name != "D_content")
+
+
+def test_translation_takes_its_size_from_the_run(tmp_path):
+    """What the networks saw were crops: an image is resized to their size, as for other models."""
+    (tmp_path / "run").mkdir()
+    record = {"options": {"model": "drit", "load_size": 72, "crop_size": 64, "no_concat": True}}
+    (tmp_path / "run" / "opt.json").write_text(json.dumps(record))
+    opt = TestOptions().parse(["--checkpoints_dir", str(tmp_path), "--name", "run", "--gpu_ids", "-1"])
+    assert (opt.model, opt.load_size, opt.crop_size, opt.no_concat) == ("drit", 64, 64, True)
 
 
 @pytest.mark.parametrize("style", STYLES)
