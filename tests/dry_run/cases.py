@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 
 SIDE_64 = "--crop_size 64 --load_size 64"
-DRIT = f"--model drit {SIDE_64} --d_iter 2"
+DRIT = "--model drit --dis_scale 1 --crop_size 36 --load_size 36 --d_iter 2"
 HALVES = "--model distance_gan --use_self_distance --unnormalized_distances"
 CASES = {
     "CUT": Case(""),
