@@ -44,6 +44,7 @@ CASES = {
     "SinCUT, mirrored": f"{SINCUT} --R1_every 2 --flip_equivariance",
     "CycleGAN": f"{SMALL} --model cycle_gan",
     "GcGAN": f"{SMALL} --model gcgan",
+    "MUNIT": f"{SMALL} --model munit --crop_size 64 --load_size 64 --lr_halving_steps 5",
 }
 STEPS = 12
 
