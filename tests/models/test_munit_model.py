@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from tests import adversarial
 from tests.adversarial import fooling, l1, largest_difference, nets_of, update
-from tests.formula import picture
 from util.errors import UsageError
 
 SIZES = ["--model", "munit", "--crop_size", "64", "--load_size", "64"]
@@ -23,8 +22,7 @@ def build(*flags, train=True):
 
 
 def batch_of(size: int = 1, step: int = 0) -> dict[str, Tensor]:
-    return {"A": picture(size, 3, 64, 64, 0.1 * step).float(),
-            "B": picture(size, 3, 64, 64, 0.1 * step + 2).flip(2).float()}
+    return adversarial.batch_of(size, step, side=64)
 
 
 def adam_of(*nets: nn.Module, weight_decay: float = 1e-4) -> torch.optim.Optimizer:
