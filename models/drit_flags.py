@@ -19,13 +19,13 @@ def add_drit_flags(parser: ArgumentParser, is_train: bool) -> None:
     MultimodalModel.add_style_flags(parser, is_train)
     add("--no_concat", action="store_true", architecture=True,
         help="let the style transform features, not stand beside them: for domains whose shapes differ, such "
-             "as cats and dogs. A step of all networks takes 25%% longer")
+             "as cats and dogs. A step of all networks takes 22%% longer")
     if not is_train:
         return
     parser.set_defaults(**TRAINING)
     weight, at_least_1 = number(at_least=0), integer(at_least=1)
     add("--no_ms", action="store_true",
-        help="without the mode-seeking loss: DRIT of ECCV 2018, not DRIT++. A step of all networks takes 9%% "
+        help="without the mode-seeking loss: DRIT of ECCV 2018, not DRIT++. A step of all networks takes 10%% "
              "less time")
     add("--d_iter", type=at_least_1, default=3,
         help="update all networks in one step of so many; in the others D_content alone")
