@@ -7,7 +7,7 @@ from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
-from options.recipes import RECIPES
+from options.recipes import ALIASES, RECIPES, recipe_name
 from util.checkpoints.run_record import FILE, read_options
 from util.errors import UsageError
 from util.flags import integer, number
@@ -47,9 +47,10 @@ class TrainOptions(BaseOptions):
         add = parser.add_argument
         at_least_0, at_least_1 = integer(at_least=0), integer(at_least=1)
         parser.section("training")
-        add("--recipe", choices=["none", *RECIPES], default="none", architecture=True,
+        add("--recipe", type=recipe_name, choices=["none", *RECIPES, *ALIASES], default="none",
+            architecture=True,
             help="a published combination of flags in place of their defaults; flags that are typed beat it "
-                 "(docs/methods.md)")
+                 f"(docs/methods.md). best stands for {ALIASES['best']}")
         add("--phase", default="train", help="which folders to read: <phase>A and <phase>B")
         add("--n_epochs", type=at_least_0, default=200, help="epochs at the full learning rate")
         add("--n_epochs_decay", type=at_least_0, default=200, help="epochs in which it falls to 0 (linear)")
@@ -66,6 +67,8 @@ class TrainOptions(BaseOptions):
                  "split: G's mean loss of an epoch); cosine over all epochs")
         add("--lr_decay_iters", type=at_least_1, default=50,
             help="epochs between the falls of --lr_policy step")
+        add("--warmup_epochs", type=at_least_0, default=0,
+            help="epochs in which the learning rates climb in a straight line; --lr_policy plateau has none")
         add("--gan_mode", choices=sorted(OBJECTIVES), default="lsgan", help="adversarial objective")
         add("--pool_size", type=at_least_0, default=50,
             help="earlier outputs kept for D (CycleGAN); CUT uses none")

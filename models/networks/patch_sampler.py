@@ -116,3 +116,53 @@ class PooledFeatures(nn.Module):
         """features: [B, C_l, H_l, W_l]. Returns unit vectors [B, side * side, C_l] a layer."""
         pooled = [nn.functional.adaptive_avg_pool2d(f, self.side) for f in features]
         return [unit_length(p.flatten(2).transpose(1, 2)) for p in pooled]
+
+
+class PairedHeads(nn.Module):
+    """EnCo's F: from a place in the decoder it predicts what a random network makes of the encoder there.
+
+    Of each pair of layers, `target_<i>` embeds the encoder's features, and keeps its first weights, as no
+    gradient reaches it; `mlp_<i>` embeds the decoder's, and `predictor_<i>` follows. Cai et al. 2024.
+    encoder, decoder: C_l of the layers of each pair.
+    """
+
+    def __init__(self, *, encoder: Sequence[int], decoder: Sequence[int], width: int = 256):
+        super().__init__()
+        self.pairs = len(encoder)
+        for i in range(self.pairs):
+            self.add_module(f"target_{i}", normed_mlp(encoder[i], width).requires_grad_(False))
+            self.add_module(f"mlp_{i}", normed_mlp(decoder[i], width))
+            half = width // 2
+            self.add_module(f"predictor_{i}", nn.Sequential(
+                nn.Linear(width, half, bias=False), PatchNorm(half), nn.ReLU(), nn.Linear(half, width)))
+
+    def forward(self, encoder: Sequence[Tensor], decoder: Sequence[Tensor],
+                locations: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Of each pair, the prediction and its target: unit vectors [B, S_l, width].
+
+        encoder, decoder: [B, C_l, H_l, W_l]; locations: see `gather`; B * S_l is 2 or more.
+        """
+        vectors = []
+        for i, (e, d, at) in enumerate(zip(encoder, decoder, locations, strict=True)):
+            with torch.no_grad():
+                target = unit_length(self.get_submodule(f"target_{i}")(gather(e, at)))
+            embedded = self.get_submodule(f"mlp_{i}")(gather(d, at))
+            vectors.append((unit_length(self.get_submodule(f"predictor_{i}")(embedded)), target))
+        return vectors
+
+
+def normed_mlp(channels: int, width: int) -> nn.Sequential:
+    """Linear, norm, ReLU, Linear, norm: [B, S, channels] -> [B, S, width] of mean 0 and variance 1."""
+    return nn.Sequential(nn.Linear(channels, width, bias=False), PatchNorm(width), nn.ReLU(),
+                         nn.Linear(width, width, bias=False), PatchNorm(width, affine=False))
+
+
+class PatchNorm(nn.BatchNorm1d):
+    """Zero mean and unit variance of each channel over all patches of a minibatch, in float32 at least."""
+
+    def __init__(self, channels: int, *, affine: bool = True):
+        super().__init__(channels, affine=affine, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [B, S, channels]. Returns the same shape."""
+        return super().forward(at_least_float32(x).flatten(0, 1)).view(x.shape)
