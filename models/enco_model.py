@@ -1,8 +1,7 @@
 """EnCo: Cai et al., Rethinking the Paradigm of Content Constraints in Unpaired I2I Translation, AAAI 2024."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +16,6 @@ from models.networks.patch_sampler import PairedHeads, sample_locations
 from models.precision import in_float32
 from util.errors import UsageError
 from util.flags import integer, number
-
-T = TypeVar("T")
 
 
 class EnCoModel(AdversarialModel):
@@ -56,9 +53,8 @@ class EnCoModel(AdversarialModel):
             self.layers = self.netG.resolve_layers(layer_numbers(opt.nce_layers))
             shapes = self.netG.feature_shapes(self.layers, opt.input_nc)
             check_pairs(opt, self.layers, shapes)
-            encoder, decoder = halves([channels for channels, _, _ in shapes])
-            heads = PairedHeads(encoder=encoder, decoder=decoder, width=opt.netF_nc)
-            self.netF = self.add_network("F", heads)
+            channels = [shape[0] for shape in shapes]
+            self.netF = self.add_network("F", PairedHeads(channels=channels, width=opt.netF_nc))
             self.netD = self.add_network("D", build_discriminator(opt))
             self.add_optimizer("G", self.netG.parameters())
             self.add_optimizer("D", self.netD.parameters())
@@ -122,15 +118,15 @@ class EnCoModel(AdversarialModel):
         scores: D's of fake_B, whose lowest choose places (--nce_sampling dag). Under --diffaugment they are
         of changed images, so D is asked about the image itself.
         """
-        encoder, decoder = halves(self.features)
+        encoder = self.features[:len(self.features) // 2]
         if self.opt.nce_sampling == "random":
             locations = sample_locations(encoder, self.opt.num_patches, shared=False)
         else:
             # forward runs none of the hooks, of which one augments.
-            judge = self.netD.forward if self.opt.diffaugment else lambda _: scores.detach()
+            judge = self.netD.forward if self.opt.diffaugment else lambda _: scores
             locations = discriminative_locations(encoder, self.fake_B, num_patches=self.opt.num_patches,
                                                  discriminator=judge)
-        pairs = self.netF(encoder, decoder, locations)
+        pairs = self.netF(self.features, locations)
         return torch.stack([disagreement(*pair) for pair in pairs]).mean()
 
 
@@ -138,12 +134,6 @@ class EnCoModel(AdversarialModel):
 def disagreement(prediction: Tensor, target: Tensor) -> Tensor:
     """The squared distance |p - t|^2 = 2 - 2 cos(p, t) of unit vectors [B, S, C]: the mean, a scalar."""
     return 2 - 2 * (prediction * target.detach()).sum(2).mean()
-
-
-def halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """The first half, and the second in reverse: what is of the encoder, and its partners in the decoder."""
-    middle = len(items) // 2
-    return items[:middle], items[middle:][::-1]
 
 
 # ---- flags
@@ -157,8 +147,7 @@ def check_enco_flags(opt: Namespace) -> None:
         raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the "
                          "identity loss gives G its own target: use --lambda_IDT 0")
     if opt.num_patches * opt.batch_size == 1:
-        raise UsageError("--num_patches 1 leaves F, which normalises over patches, a single one: raise it "
-                         "or --batch_size")
+        raise UsageError("--num_patches 1 leaves nothing to normalise over: raise it, or --batch_size")
     if opt.nce_sampling == "dag" and opt.netD not in MAPS:
         raise UsageError(f"--nce_sampling dag needs scores of D all over the image, and --netD {opt.netD} "
                          f"gives none: use --netD {', '.join(MAPS[:-1])} or {MAPS[-1]}, or --nce_sampling "
@@ -174,9 +163,7 @@ def check_pairs(opt: Namespace, layers: tuple[int, ...], shapes: list[tuple[int,
     if len(layers) % 2:
         raise UsageError(f"--nce_layers {opt.nce_layers} names {len(layers)} layers, but --model enco "
                          "compares two at a time: name one more or one less")
-    for pair in zip(*halves(list(zip(layers, shapes, strict=True))), strict=True):
-        (first, (_, *size)), (last, (_, *other)) = pair
+    for first, last, (_, *size), (_, *other) in zip(layers, layers[::-1], shapes, shapes[::-1], strict=True):
         if size != other:
-            raise UsageError(f"--nce_layers {opt.nce_layers} compares layers {first} and {last} of G, but "
-                             f"the one's maps have {size[1]}x{size[0]} places where the other's have "
-                             f"{other[1]}x{other[0]}: choose layers of equal size")
+            raise UsageError(f"--nce_layers {opt.nce_layers} compares layers {first} and {last} of G, whose "
+                             "maps differ in size: choose layers of equal size")

@@ -121,33 +121,33 @@ class PooledFeatures(nn.Module):
 class PairedHeads(nn.Module):
     """EnCo's F: from a place in the decoder it predicts what a random network makes of the encoder there.
 
-    Of each pair of layers, `target_<i>` embeds the encoder's features, and keeps its first weights, as no
-    gradient reaches it; `mlp_<i>` embeds the decoder's, and `predictor_<i>` follows. Cai et al. 2024.
-    encoder, decoder: C_l of the layers of each pair.
+    The first layer belongs to the last, the second to the last but one, and so on. `mlp_<i>` embeds layer i;
+    those of the encoder keep their first weights, as no gradient reaches them. `predictor_<i>` follows those
+    of the decoder. Cai et al. 2024. channels: C_l of the layers, those of the encoder first.
     """
 
-    def __init__(self, *, encoder: Sequence[int], decoder: Sequence[int], width: int = 256):
+    def __init__(self, *, channels: Sequence[int], width: int = 256):
         super().__init__()
-        self.pairs = len(encoder)
-        for i in range(self.pairs):
-            self.add_module(f"target_{i}", normed_mlp(encoder[i], width).requires_grad_(False))
-            self.add_module(f"mlp_{i}", normed_mlp(decoder[i], width))
-            half = width // 2
+        self.pairs, half = len(channels) // 2, width // 2
+        for i, c in enumerate(channels):
+            self.add_module(f"mlp_{i}", normed_mlp(c, width).requires_grad_(i >= self.pairs))
+        for i in range(self.pairs, len(channels)):
             self.add_module(f"predictor_{i}", nn.Sequential(
                 nn.Linear(width, half, bias=False), PatchNorm(half), nn.ReLU(), nn.Linear(half, width)))
 
-    def forward(self, encoder: Sequence[Tensor], decoder: Sequence[Tensor],
+    def forward(self, features: Sequence[Tensor],
                 locations: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Of each pair, the prediction and its target: unit vectors [B, S_l, width].
+        """Of each pair of layers, the prediction and its target: unit vectors [B, S_l, width].
 
-        encoder, decoder: [B, C_l, H_l, W_l]; locations: see `gather`; B * S_l is 2 or more.
+        features: [B, C_l, H_l, W_l]; locations: of the encoder's layers, see `gather`; B * S_l is above 1.
         """
         vectors = []
-        for i, (e, d, at) in enumerate(zip(encoder, decoder, locations, strict=True)):
+        for i, at in enumerate(locations):
+            partner = len(features) - 1 - i
             with torch.no_grad():
-                target = unit_length(self.get_submodule(f"target_{i}")(gather(e, at)))
-            embedded = self.get_submodule(f"mlp_{i}")(gather(d, at))
-            vectors.append((unit_length(self.get_submodule(f"predictor_{i}")(embedded)), target))
+                target = unit_length(self.get_submodule(f"mlp_{i}")(gather(features[i], at)))
+            embedded = self.get_submodule(f"mlp_{partner}")(gather(features[partner], at))
+            vectors.append((unit_length(self.get_submodule(f"predictor_{partner}")(embedded)), target))
         return vectors
 
 
