@@ -23,17 +23,16 @@ class TrainOptions(BaseOptions):
         self.recorded: dict[str, Any] = {}      # the options of the run that is resumed
 
     def restore(self, parser: OptionParser) -> None:
-        """The recipe's values first; with --continue_train, flags that are not typed are as in that run."""
+        """With --continue_train, flags that are not typed are as in that run; else as their recipe says."""
         self.recorded = {}
         opt, _ = parser.parse_known_args()
-        if opt.recipe in RECIPES:
-            parser.set_known_defaults(RECIPES[opt.recipe])
         folder = recorded_folder(parser)
-        if not opt.continue_train or opt.pretrained_name is not None or folder is None:
-            return
-        self.recorded = {name: value for name, value in read_options(folder).items()
-                         if name not in parser.per_run}
-        parser.stand_in(self.recorded, folder / FILE)
+        if opt.continue_train and opt.pretrained_name is None and folder is not None:
+            self.recorded = {name: value for name, value in read_options(folder).items()
+                             if name not in parser.per_run}
+            parser.stand_in(self.recorded, folder / FILE)
+        if not self.recorded and opt.recipe in RECIPES:
+            parser.set_known_defaults(RECIPES[opt.recipe])
 
     def changes(self, parser: OptionParser, asked: dict[str, Any]) -> str:
         changed = {name: f"--{name} {before} to {asked[name]}" for name, before in self.recorded.items()

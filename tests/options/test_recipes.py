@@ -109,7 +109,14 @@ def test_another_best_changes_no_run(tmp_path, monkeypatch):
     opt = train(*place, "--continue_train")
     assert (opt.model, opt.recipe, opt.lambda_SRC, opt.parsed.changed) == ("cut", "hdce_src", 0.05, "")
     with pytest.raises(UsageError, match="this changes --recipe hdce_src to enco"):
-        train(*place, "--continue_train", "--recipe", "best", "--model", "cut", "--lr", "2e-4")
+        train(*place, "--continue_train", "--recipe", "best")
+
+
+def test_a_recipe_that_changes_later_changes_no_run(run, monkeypatch):
+    """Nor does one that sets a flag more, whose recorded value is None."""
+    monkeypatch.setitem(RECIPES, "hdce_src", dict(lambda_NCE=7.0, lambda_SRC=8.0, lr_D=1e-3, ema=5))
+    opt = train(*run, "--continue_train")
+    assert (opt.lambda_NCE, opt.lambda_SRC, opt.lr_D, opt.ema, opt.parsed.changed) == (0.1, 0.3, None, 0, "")
 
 
 def test_an_unknown_name_lists_the_others():
