@@ -27,7 +27,7 @@ class Case(NamedTuple):
     kept: bool = False
 
     def small(self, precision: str, on_nan: str) -> str:
-        sizes = SMALL if "--model" in self.flags else SMALL_CUT
+        sizes = SMALL if "--model" in self.flags or "enco" in self.flags else SMALL_CUT
         sizes = SMALL_SINGLE if "sincut" in self.flags else sizes
         return f"{sizes} {self.flags} --precision {precision} --on_nan {on_nan}"
 
@@ -62,6 +62,9 @@ CASES = {
     "DistanceGAN": Case("--model distance_gan --pool_size 0 --distance_warmup 1", unlike=MOMENTS),
     "SelfDistance": Case(f"{HALVES} --pool_size 0"),
     "SelfDistance, pool": Case(f"{HALVES} --pool_size 1", unlike=POOL, kept=True),
+    "EnCo": Case("--recipe enco"),
+    "EnCo, augmented": Case("--model enco --diffaugment color --nce_sampling dag"),
+    "EnCo, places at random": Case("--model enco --nce_sampling random --lambda_IDT 0 --channels_last"),
 }
 
 # Flags of test.py, for images whose sizes no network's multiple divides.
@@ -76,6 +79,7 @@ TRANSLATIONS = {
     "CycleGAN": "--model cycle_gan --netG resnet_4blocks --ngf 4",
     "GcGAN": "--model gcgan --netG resnet_4blocks --ngf 4",
     "DistanceGAN": "--model distance_gan --netG resnet_4blocks --ngf 4",
+    "EnCo": "--model enco --netG resnet_4blocks --ngf 4",
 }
 
 # Of the table, at the default sizes: flags, and names of the kinds of steps in the order in which they come.

@@ -44,6 +44,7 @@ CASES = {
     "SinCUT, mirrored": f"{SINCUT} --R1_every 2 --flip_equivariance",
     "CycleGAN": f"{SMALL} --model cycle_gan",
     "GcGAN": f"{SMALL} --model gcgan",
+    "EnCo": f"{SMALL} --model enco --netF_nc 8 --num_patches 16 --diffaugment color",
 }
 STEPS = 12
 
