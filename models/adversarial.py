@@ -35,9 +35,13 @@ class AdversarialModel(BaseModel):
         if not {"crop", "patch"} & set(self.opt.preprocess.split("_and_")):
             read = [self.real_A] + ([self.real_B] if self.target_key in batch else [])
             for net in self.networks.values():
-                flag = "netG" if isinstance(net, Generator) else "netD"
                 for images in read if isinstance(net, Network) else ():
-                    check_image(self.opt, net, f"--{flag} {getattr(self.opt, flag)}", images)
+                    check_image(self.opt, net, self.flag_of(net), images)
+
+    def flag_of(self, net: Network) -> str:
+        """The flag that chose a network, as error messages name it."""
+        flag = "netG" if isinstance(net, Generator) else "netD"
+        return f"--{flag} {getattr(self.opt, flag)}"
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
         """As BaseModel's; a discriminator gets --spectral_norm, and sees all images through --diffaugment."""

@@ -88,10 +88,11 @@ class BaseModel(ABC):
         self.networks[name] = net
         return net
 
-    def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter],
+                      weight_decay: float = 0.0) -> torch.optim.Optimizer:
         """Adam as the options say; its learning rate, by the network's name, follows --lr_policy."""
-        optimizer = torch.optim.Adam(list(parameters), lr=self.first_rate(name),
-                                     betas=(self.opt.beta1, self.opt.beta2), fused=True)
+        optimizer = torch.optim.Adam(list(parameters), lr=self.first_rate(name), fused=True,
+                                     betas=(self.opt.beta1, self.opt.beta2), weight_decay=weight_decay)
         self.optimizers[name] = optimizer
         self.schedule.add_plateau(optimizer)
         return optimizer
@@ -283,8 +284,14 @@ def translate(net: nn.Module, images: Tensor) -> Tensor:
     if not isinstance(net, Network):
         return net(images)
     height, width = images.shape[-2:]
+    return net(fit_sides(net, images))[..., :height, :width]
+
+
+def fit_sides(net: Network, images: Tensor) -> Tensor:
+    """The images [B, C, H, W], padded below and at the right to the next sides that the network takes."""
+    height, width = images.shape[-2:]
     down, right = (max(-side % net.size_multiple, net.smallest_side - side) for side in (height, width))
     if down or right:
         mode = "reflect" if down < height and right < width else "replicate"
         images = F.pad(images, (0, right, 0, down), mode=mode)
-    return net(images)[..., :height, :width]
+    return images

@@ -27,12 +27,13 @@ def cosine(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> 
 
 
 def constant(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> float:
-    """1: a plateau's rate depends on scores, not on the epoch (see LearningRate.end_epoch)."""
+    """1; also for a plateau, whose rate depends on scores, not on the epoch (see LearningRate.end_epoch)."""
     return 1.0
 
 
 SCHEDULES: dict[str, Callable[[int, int, int, int], float]] = {
     "linear": linear, "step": step, "plateau": constant, "cosine": cosine,
+    "constant": constant,
 }
 
 

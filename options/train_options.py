@@ -63,7 +63,7 @@ class TrainOptions(BaseOptions):
         add("--lr_policy", choices=sorted(SCHEDULES), default="linear",
             help="how the learning rate falls: linear after --n_epochs; step by ten every --lr_decay_iters "
                  "epochs; plateau when the first of --evaluation_metrics no longer improves (without a test "
-                 "split: G's mean loss of an epoch); cosine over all epochs")
+                 "split: G's mean loss of an epoch); cosine over all epochs; constant: it does not")
         add("--lr_decay_iters", type=at_least_1, default=50,
             help="epochs between the falls of --lr_policy step")
         add("--warmup_epochs", type=at_least_0, default=0,

@@ -26,10 +26,10 @@ def build(*flags: str, train: bool = True) -> BaseModel:
     return create_model(parse(*flags, train=train))
 
 
-def batch_of(size: int = 1, step: int = 0) -> dict[str, Tensor]:
-    """A and B of one training step, [size, 3, 16, 16]."""
-    return {"A": picture(size, 3, 16, 16, 0.1 * step).float(),
-            "B": picture(size, 3, 16, 16, 0.1 * step + 2).flip(2).float()}
+def batch_of(size: int = 1, step: int = 0, side: int = 16) -> dict[str, Tensor]:
+    """A and B of one training step, [size, 3, side, side]."""
+    return {"A": picture(size, 3, side, side, 0.1 * step).float(),
+            "B": picture(size, 3, side, side, 0.1 * step + 2).flip(2).float()}
 
 
 def nets_of(model: BaseModel) -> dict[str, nn.Module]:

@@ -23,12 +23,14 @@ class Network(nn.Module):
     smallest_side: the shortest side of an input image, in pixels.
     input_size: the one side, in pixels, of the square images that the network takes; None: it takes others.
     own_init: the constructor draws the initial weights, and --init_type does not replace them.
+    passes: the methods by which the network is used, which --compile translates.
     """
 
     size_multiple: int = 1
     smallest_side: int = 1
     input_size: int | None = None
     own_init: bool = False
+    passes: tuple[str, ...] = ("forward",)
 
 
 class Generator(Network, ABC):
@@ -40,6 +42,7 @@ class Generator(Network, ABC):
     """
 
     reach: int | None = None
+    passes = ("forward_with_features", "encode")
 
     @abstractmethod
     def layer_count(self) -> int:

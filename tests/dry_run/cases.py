@@ -32,6 +32,7 @@ class Case(NamedTuple):
         return f"{sizes} {self.flags} --precision {precision} --on_nan {on_nan}"
 
 
+SIDE_64 = "--crop_size 64 --load_size 64"
 HALVES = "--model distance_gan --use_self_distance --unnormalized_distances"
 CASES = {
     "CUT": Case(""),
@@ -65,6 +66,8 @@ CASES = {
     "EnCo": Case("--recipe enco"),
     "EnCo, augmented": Case("--model enco --diffaugment color --nce_sampling dag"),
     "EnCo, places at random": Case("--model enco --nce_sampling random --lambda_IDT 0 --channels_last"),
+    "MUNIT": Case(f"--model munit {SIDE_64}"),
+    "MUNIT, cycle, grad_checkpoint": Case(f"--model munit {SIDE_64} --lambda_cycle 10 --grad_checkpoint"),
 }
 
 # Flags of test.py, for images whose sizes no network's multiple divides.
@@ -80,6 +83,8 @@ TRANSLATIONS = {
     "GcGAN": "--model gcgan --netG resnet_4blocks --ngf 4",
     "DistanceGAN": "--model distance_gan --netG resnet_4blocks --ngf 4",
     "EnCo": "--model enco --netG resnet_4blocks --ngf 4",
+    "MUNIT": "--model munit --ngf 4",
+    "MUNIT, styles": "--model munit --ngf 4 --num_styles 3 --same_styles",
 }
 
 # Of the table, at the default sizes: flags, and names of the kinds of steps in the order in which they come.

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.skipif(not possible(), reason=NEEDS),
               pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")]
 
 # Each case in one precision, the main models in others too: `python -m tests.dry_run --check` tries them all.
-MAIN = ("CUT", "FastCUT", "SinCUT", "CycleGAN", "GcGAN", "DistanceGAN")
+MAIN = ("CUT", "FastCUT", "SinCUT", "CycleGAN", "GcGAN", "DistanceGAN", "MUNIT")
 OTHERS = [name for name in CASES if name not in MAIN]
 TRAININGS = [(name, "bf16", "stop") for name in MAIN]
 TRAININGS += [(name, PRECISIONS[i % 4], "stop" if i % 4 == 3 else "skip") for i, name in enumerate(OTHERS)]

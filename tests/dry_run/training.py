@@ -19,6 +19,8 @@ from util.runtime.health import LossMonitor
 from util.runtime.progress import Progress
 
 DRAWS = (0.9, 0.1)      # of the host, in turns: no and yes, wherever a half decides
+# A translation's styles follow from names of images, so the host draws them. It is a copy a minibatch.
+STYLES = "aten._to_copy.default at models/multimodal.py"
 
 
 def parse(flags: str, *, train: bool = True) -> Namespace:
@@ -128,8 +130,10 @@ def check_tensors(tensors: Mapping[str, Tensor]) -> None:
         assert (x.device, x.dtype) == (CUDA, torch.float32), f"{name} is {x.dtype} on {x.device}"
 
 
-def check_stays(*records: Record) -> None:
-    crossings = [line for record in records for line in record.crossings]
+def check_stays(*records: Record, but: str = "") -> None:
+    """but: how the line of an operation begins that may have tensors of two devices; "": none may."""
+    crossings = [line for record in records for line in record.crossings
+                 if not but or not line.startswith(but)]
     assert not crossings, f"the host takes part: {crossings}"
 
 
@@ -137,7 +141,7 @@ def translate(model: BaseModel, batch: dict[str, Tensor], gpu: Gpu) -> Record:
     """test_step, checked."""
     with gpu.reading_nothing(), Record(batch) as record:
         images = model.test_step(batch)
-    check_stays(record)
+    check_stays(record, but=STYLES)
     check_tensors({f"image {label}": x for label, x in images.items()})
     assert {x.shape for x in images.values()} == {batch["A"].shape}
     return record

@@ -16,12 +16,14 @@ class Bad(NamedTuple):
 
     "@" in an argument stands for the test's own folder, "@/images" in it for images that are right.
     prepare: called with the test's folder, whose checkpoints/run holds a training that is over.
+    model: whose training it is; the sizes of another than cut are among the arguments.
     """
 
     arguments: str
     says: str
     prepare: Callable[[Path], Any] = lambda root: None
     code: int = 2
+    model: str = "cut"
 
 
 def write(path: str, content: str | bytes) -> Callable[[Path], Any]:
@@ -86,6 +88,7 @@ def intrude(path: str, legacy: bool = False) -> Callable[[Path], Any]:
 RUN = "checkpoints/run"
 STATE, BEFORE, NET_G = f"{RUN}/latest_state.pth", f"{RUN}/previous_state.pth", f"{RUN}/latest_net_G.pth"
 LONG = "x" * 300
+MUNIT = "--model munit --ngf 2 --ndf 2 --crop_size 64 --load_size 64"
 
 TRAINING = {
     # command lines
@@ -124,6 +127,12 @@ TRAINING = {
     "GPU that is no number": Bad("--gpu_ids first", "--gpu_ids is 'first'"),
     "two channels": Bad("--input_nc 2 --output_nc 2", "--input_nc is 2"),
     "unequal channels": Bad("--input_nc 1", "--input_nc 1 and --output_nc 3 differ"),
+    "MUNIT, small crops": Bad(f"{MUNIT} --crop_size 32", "--crop_size 32 is too small for --model munit",
+                              model="munit"),
+    "MUNIT, gradient penalty": Bad(f"{MUNIT} --gan_mode wgangp",
+                                   "--gan_mode wgangp does not work with --model munit", model="munit"),
+    "MUNIT, styles of translation": Bad(f"{MUNIT} --num_styles 3", "there is no flag --num_styles",
+                                        model="munit"),
     "nothing to train": Bad("--n_epochs 0", "nothing to train"),
     "epochs that are over": Bad("--epoch_count 9", "--epoch_count is 9, but the last epoch is 1"),
     "what to do about nan": Bad("--on_nan pray", "--on_nan: invalid choice"),
@@ -191,6 +200,13 @@ TRANSLATION = {
     "empty data": Bad("--dataroot @/data", "should hold domain A's images", folder("data")),
     "data is a text": Bad("--dataroot @/data.txt", "data.txt", write("data.txt", "no image"), code=1),
     "results is a file": Bad("--results_dir @/taken", "taken", write("taken", ""), code=1),
+    "style image that is not there": Bad("--model munit --style_image @/no.png",
+                                         "--style_image cannot be read"),
+    "style image that is a text": Bad("--model munit --style_image @/no.png", "--style_image cannot be read",
+                                      write("no.png", "no image")),
+    "styles beside a style image": Bad("--model munit --num_styles 2 --style_image @/a.png",
+                                       "--style_image", write("a.png", "")),
+    "no styles": Bad("--model munit --num_styles 0", "--num_styles is 0"),
     "no images wanted": Bad("--num_test 0", "--num_test is 0"),
     "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
 }

@@ -9,7 +9,7 @@ import torch
 from tests.faults.bad_inputs import RUN, TRAINING, TRANSLATION, Bad, intrude
 from tests.faults.programs import Program
 from tests.faults.table import tally
-from tests.faults.trainings import CUT, Training
+from tests.faults.trainings import CUT, QUICK, Training
 
 ONCE = [*CUT, "--n_epochs", "1", "--n_epochs_decay", "0", "--num_threads", "0",
         "--save_latest_freq", "3"]
@@ -32,8 +32,10 @@ def test_one_line_and_nothing_half_written(
     (tmp_path / "images").symlink_to(images)
     bad.prepare(tmp_path)
     before = contents(tmp_path)
-    base = [*ONCE, "--name", "new"] if script == "train.py" and "--continue_train" not in bad.arguments else [
-        "--name", "run", "--gpu_ids", "-1"]
+    base = ["--name", "run", "--gpu_ids", "-1"]
+    if script == "train.py" and "--continue_train" not in bad.arguments:
+        small = ONCE if bad.model == "cut" else [*QUICK, "--num_threads", "0"]
+        base = [*small, "--name", "new"]
     base += ["--dataroot", str(images), "--checkpoints_dir", str(tmp_path / "checkpoints")]
     if script == "test.py":
         base += ["--results_dir", str(tmp_path / "results"), "--num_threads", "0"]

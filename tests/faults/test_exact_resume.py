@@ -20,6 +20,8 @@ MODELS = {
     # its image pools fill up before the first stop
     "CycleGAN": [*QUICK, *EPOCHS, "--model", "cycle_gan", "--netG", "resnet_4blocks", "--ngf", "2",
                  "--ndf", "2", "--crop_size", "32", "--pool_size", "2"],
+    "MUNIT": [*QUICK, *EPOCHS, "--model", "munit", "--ngf", "2", "--ndf", "2", "--crop_size", "64",
+              "--load_size", "72", "--lr_halving_steps", "4", "--ema", "6", "--evaluation_freq", "4"],
     "CUT, evaluated, with plateau": [*CUT, *EPOCHS, "--lr_policy", "plateau", "--batch_size", "2",
                                      "--evaluation_freq", "4"],
     "CUT, averaged, augmented": [*CUT, *EPOCHS, "--ema", "6", "--diffaugment", "translation,color,cutout",

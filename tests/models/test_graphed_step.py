@@ -45,6 +45,7 @@ CASES = {
     "CycleGAN": f"{SMALL} --model cycle_gan",
     "GcGAN": f"{SMALL} --model gcgan",
     "EnCo": f"{SMALL} --model enco --netF_nc 8 --num_patches 16 --diffaugment color",
+    "MUNIT": f"{SMALL} --model munit --crop_size 64 --load_size 64 --lr_halving_steps 5",
 }
 STEPS = 12
 
