@@ -56,7 +56,7 @@ class BaseModel(ABC):
         if opt.isTrain:
             self.schedule = LearningRate(
                 opt.lr_policy, self.first_rate, self.optimizers, n_epochs=opt.n_epochs, device=self.device,
-                n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters)
+                n_epochs_decay=opt.n_epochs_decay, decay_iters=opt.lr_decay_iters, warmup=opt.warmup_epochs)
         self.input_key, self.target_key = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
 
     @abstractmethod

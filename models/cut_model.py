@@ -86,6 +86,7 @@ class CUTModel(AdversarialModel):
                 self.add_optimizer("F", self.netF.parameters())
             self.nce_gamma = gamma_of(opt)
             self.patch_nce = self.build_patch_nce(layers)
+            self.chosen = self.patch_nce.weighting, self.patch_nce.relation     # by the flags
 
     def build_patch_nce(self, layers: tuple[int, ...]) -> PatchNCE:
         """The contrastive loss as the options say, on these layers of G."""
@@ -226,11 +227,12 @@ class CUTModel(AdversarialModel):
 
         That halves the memory of a step, and takes no more time once an image keeps the processor busy by
         itself. On a GPU, which can do more at a time, all images go through G together; so they do in fp16,
-        whose gradients need scaling all the way, where G mixes the images of a pass, where a weighting or a
-        relation may learn, too, and where a subclass has a step of its own and may learn from idt_B.
+        whose gradients need scaling all the way, where G mixes the images of a pass, where a subclass has a
+        step of its own and may learn from idt_B, and where it has put a weighting or a relation of its own in
+        the place of those that the flags chose, which learn nothing and take each domain by itself.
         """
         return (self.identity_first and self.opt.nce_idt and self.opt.lambda_NCE > 0 and self.repeatable["G"]
-                and self.patch_nce.weighting is self.patch_nce.relation is None
+                and (self.patch_nce.weighting, self.patch_nce.relation) == self.chosen
                 and not self.overrides(*STEP) and self.device.type == "cpu" and self.precision.name != "fp16"
                 and self.real_A[:, 0].numel() >= BUSY_PIXELS)
 

@@ -25,8 +25,8 @@ def add_drit_flags(parser: ArgumentParser, is_train: bool) -> None:
     parser.set_defaults(**TRAINING)
     weight, at_least_1 = number(at_least=0), integer(at_least=1)
     add("--no_ms", action="store_true",
-        help="without the mode-seeking loss: DRIT of ECCV 2018, not DRIT++. A step of all networks takes 10%% "
-             "less time")
+        help="without the mode-seeking loss: DRIT of ECCV 2018, not DRIT++. A step of all networks takes "
+             "10%% less time")
     add("--d_iter", type=at_least_1, default=3,
         help="update all networks in one step of so many; in the others D_content alone")
     add("--dis_scale", type=at_least_1, default=3, architecture=True,

@@ -44,12 +44,13 @@ class LearningRate:
 
     def __init__(self, policy: str, first_rate: Callable[[str], float],
                  optimizers: Mapping[str, Optimizer], *, n_epochs: int, n_epochs_decay: int,
-                 decay_iters: int, device: torch.device):
+                 decay_iters: int, device: torch.device, warmup: int = 0):
         """policy: a name in SCHEDULES. first_rate: an optimizer's name -> its rate at factor 1. optimizers:
-        the model's by name, also those to come. The numbers are epochs.
+        the model's by name, also those to come. The numbers are epochs; in the first `warmup` of them the
+        rates climb in a straight line.
         """
         self.policy, self.first_rate = policy, first_rate
-        self._epochs = n_epochs, n_epochs_decay, decay_iters
+        self._epochs, self._warmup = (n_epochs, n_epochs_decay, decay_iters), max(1, warmup)
         self.optimizers = optimizers
         self.plateaus: list[ReduceLROnPlateau] = []
         self.epoch_losses = torch.zeros(2, device=device)      # of this epoch: sum of G's losses, steps
@@ -68,7 +69,7 @@ class LearningRate:
         """Set the rates of an epoch (from 1); a plateau keeps the rates that it has."""
         if self.plateaus:
             return
-        factor = SCHEDULES[self.policy](epoch, *self._epochs)
+        factor = SCHEDULES[self.policy](epoch, *self._epochs) * min(1.0, epoch / self._warmup)
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self.first_rate(name) * factor

@@ -37,10 +37,11 @@ def check_folder(opt: Namespace) -> None:
 
 
 def check_training(opt: Namespace) -> None:
-    missing = [name for name in RECIPES.get(opt.recipe, {}) if name not in opt]
+    recipe = RECIPES.get(opt.recipe, {})
+    missing = [name for name in recipe if name not in opt]
     if missing:
         raise UsageError(f"--recipe {opt.recipe} sets --{missing[0]}, which --model {opt.model} does not "
-                         "have: use --model cut")
+                         f"have: use --model {recipe.get('model', 'cut')}")
     last = opt.n_epochs + opt.n_epochs_decay
     if last < 1:
         raise UsageError("--n_epochs and --n_epochs_decay are both 0: there is nothing to train")

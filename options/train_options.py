@@ -7,7 +7,7 @@ from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
-from options.recipes import RECIPES
+from options.recipes import ALIASES, RECIPES, recipe_name
 from util.checkpoints.run_record import FILE, read_options
 from util.errors import UsageError
 from util.flags import integer, number
@@ -23,17 +23,16 @@ class TrainOptions(BaseOptions):
         self.recorded: dict[str, Any] = {}      # the options of the run that is resumed
 
     def restore(self, parser: OptionParser) -> None:
-        """The recipe's values first; with --continue_train, flags that are not typed are as in that run."""
+        """With --continue_train, flags that are not typed are as in that run; else as their recipe says."""
         self.recorded = {}
         opt, _ = parser.parse_known_args()
-        if opt.recipe in RECIPES:
-            parser.set_known_defaults(RECIPES[opt.recipe])
         folder = recorded_folder(parser)
-        if not opt.continue_train or opt.pretrained_name is not None or folder is None:
-            return
-        self.recorded = {name: value for name, value in read_options(folder).items()
-                         if name not in parser.per_run}
-        parser.stand_in(self.recorded, folder / FILE)
+        if opt.continue_train and opt.pretrained_name is None and folder is not None:
+            self.recorded = {name: value for name, value in read_options(folder).items()
+                             if name not in parser.per_run}
+            parser.stand_in(self.recorded, folder / FILE)
+        if not self.recorded and opt.recipe in RECIPES:
+            parser.set_known_defaults(RECIPES[opt.recipe])
 
     def changes(self, parser: OptionParser, asked: dict[str, Any]) -> str:
         changed = {name: f"--{name} {before} to {asked[name]}" for name, before in self.recorded.items()
@@ -47,9 +46,10 @@ class TrainOptions(BaseOptions):
         add = parser.add_argument
         at_least_0, at_least_1 = integer(at_least=0), integer(at_least=1)
         parser.section("training")
-        add("--recipe", choices=["none", *RECIPES], default="none", architecture=True,
+        add("--recipe", type=recipe_name, choices=["none", *RECIPES, *ALIASES], default="none",
+            architecture=True,
             help="a published combination of flags in place of their defaults; flags that are typed beat it "
-                 "(docs/methods.md)")
+                 f"(docs/methods.md). best stands for {ALIASES['best']}")
         add("--phase", default="train", help="which folders to read: <phase>A and <phase>B")
         add("--n_epochs", type=at_least_0, default=200, help="epochs at the full learning rate")
         add("--n_epochs_decay", type=at_least_0, default=200, help="epochs in which it falls to 0 (linear)")
@@ -66,6 +66,8 @@ class TrainOptions(BaseOptions):
                  "split: G's mean loss of an epoch); cosine over all epochs; constant: it does not")
         add("--lr_decay_iters", type=at_least_1, default=50,
             help="epochs between the falls of --lr_policy step")
+        add("--warmup_epochs", type=at_least_0, default=0,
+            help="epochs in which the learning rates climb in a straight line; --lr_policy plateau has none")
         add("--gan_mode", choices=sorted(OBJECTIVES), default="lsgan", help="adversarial objective")
         add("--pool_size", type=at_least_0, default=50,
             help="earlier outputs kept for D (CycleGAN); CUT uses none")

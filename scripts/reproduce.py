@@ -1,4 +1,4 @@
-"""Run experiments of the paper one after the other, and print their scores beside the paper's.
+"""Run experiments of the papers one after the other, and print their scores beside the papers'.
 
     python scripts/reproduce.py --list
     python scripts/reproduce.py horse2zebra_cut 'cityscapes_*' -- --batch_size 4
@@ -36,12 +36,14 @@ OUR_NAMES = {"mAP": "mean IoU"}
 
 
 class Experiment(NamedTuple):
-    """An experiment of the paper, as the head of its script describes it."""
+    """An experiment of a paper, as the head of its script describes it."""
 
     name: str
     title: str
     expected: dict[str, str]    # score -> the paper's value, with ? behind it where it is only recalled
     cost: str
+    protocol: str               # which of a run's weights the paper scores, as far as is known
+    users: dict[str, str]       # score -> what users of the published code report at the last epoch
 
     @property
     def script(self) -> Path:
@@ -52,8 +54,14 @@ def read_experiment(script: Path) -> Experiment:
     """From the comment lines at the head: the title, then `Key: text` lines."""
     comments = [line[2:] for line in script.read_text().splitlines() if line.startswith("# ")]
     fields = dict(line.split(": ", 1) for line in comments[1:])
-    expected = re.findall(r"(\w+) ([\d.]+(?: \?)?)(?:, |$)", fields["Expected"])
-    return Experiment(script.stem, comments[0], dict(expected), fields["Cost"])
+    users = fields.get("Users", "").removesuffix(" at the last epoch")
+    return Experiment(script.stem, comments[0], figures(fields["Expected"]), fields["Cost"],
+                      fields.get("Protocol", "not said"), figures(users))
+
+
+def figures(text: str) -> dict[str, str]:
+    """The scores in "FID 34.4 ?, mAP 20.1" or "FID 60-68", by name."""
+    return dict(re.findall(r"(\w+) ([\d.]+(?:-[\d.]+)?(?: \?)?)(?:, |$)", text))
 
 
 def all_experiments() -> list[Experiment]:
@@ -117,15 +125,21 @@ def summarize(values: Sequence[float]) -> str:
 
 
 def table(experiments: Sequence[Experiment], seeds: Sequence[int | None], results: Path) -> str:
-    """A Markdown table: the scores that the paper reports, and ours as far as there are any."""
-    rows = [("experiment", "score", "ours", "paper"), ("---", "---", "---:", "---:")]
+    """A Markdown table: the scores that the papers and users report, and ours as far as there are any.
+
+    Ours are those of the last epoch. Protocols stand where the paper has a score.
+    """
+    rows = [("experiment", "score", "ours", "paper", "its protocol", "users"),
+            ("---", "---", "---:", "---:", "---", "---:")]
     for experiment in experiments:
         runs = [scores(run_name(experiment, seed), results) for seed in seeds]
         names = {OUR_NAMES.get(name, name): name for name in experiment.expected}
         names |= {name: name for found in runs for name in found if name not in names}
         for ours, paper in names.items():
             values = [found[ours] for found in runs if ours in found]
-            rows.append((experiment.name, paper, summarize(values), experiment.expected.get(paper, "")))
+            reported = experiment.expected.get(paper, "")
+            rows.append((experiment.name, paper, summarize(values), reported,
+                         experiment.protocol if reported else "", experiment.users.get(paper, "")))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in padded)
@@ -158,7 +172,7 @@ def main() -> None:
         return
     failed = [] if arguments.table else run_all(experiments, seeds, flags)
     print("\n" + table(experiments, seeds, Path(os.environ.get("RESULTS", ROOT / "results"))))
-    print("? recalled, not checked against the paper")
+    print("ours, users: at the last epoch. ? recalled, not checked against the paper")
     if failed:
         raise RunError(f"failed: {', '.join(failed)}; their messages stand above")
 

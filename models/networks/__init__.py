@@ -32,18 +32,26 @@ class Choice:
 
 
 class GeneratorChoice(Choice):
-    """A generator that --netG can name. nce_layers: the --nce_layers that suit it."""
+    """A generator that --netG can name. nce_layers: the --nce_layers that suit it.
 
-    def __init__(self, network: Callable[..., nn.Module], *, nce_layers: str, **decided: Any):
+    pairs: layers of its encoder and of its decoder, the first with the last and so on, whose maps have one
+    size and the same place in the halves; "" where there are none.
+    """
+
+    def __init__(self, network: Callable[..., nn.Module], *, nce_layers: str, pairs: str = "",
+                 **decided: Any):
         super().__init__(network, **decided)
-        self.nce_layers = nce_layers
+        self.nce_layers, self.pairs = nce_layers, pairs
 
 
 # in_channels, out_channels, width, norm, dropout, antialias, antialias_up, crop_size, num_downsampling -> G
 GENERATORS: dict[str, GeneratorChoice] = {
-    "resnet_9blocks": GeneratorChoice(ResnetGenerator, blocks=9, nce_layers="0,4,8,12,16"),
-    "resnet_6blocks": GeneratorChoice(ResnetGenerator, blocks=6, nce_layers="0,4,8,12,16"),
-    "resnet_4blocks": GeneratorChoice(ResnetGenerator, blocks=4, nce_layers="0,4,8,12,15"),
+    "resnet_9blocks": GeneratorChoice(ResnetGenerator, blocks=9, nce_layers="0,4,8,12,16",
+                                      pairs="3,7,13,18,24,28"),
+    "resnet_6blocks": GeneratorChoice(ResnetGenerator, blocks=6, nce_layers="0,4,8,12,16",
+                                      pairs="3,7,13,15,21,25"),
+    "resnet_4blocks": GeneratorChoice(ResnetGenerator, blocks=4, nce_layers="0,4,8,12,15",
+                                      pairs="3,7,12,14,19,23"),
     "unet_256": GeneratorChoice(UnetGenerator, depth=8, nce_layers="0,1,2,3,4"),
     "unet_128": GeneratorChoice(UnetGenerator, depth=7, nce_layers="0,1,2,3,4"),
     "stylegan2": GeneratorChoice(StyleGAN2Generator, blocks=3, noise=True, nce_layers="0,2,4"),

@@ -77,15 +77,19 @@ class Generator(Network, ABC):
             raise NetworkError(f"--nce_layers {','.join(map(str, layers))} names a layer twice")
         return layers
 
-    @torch.no_grad()
     def feature_channels(self, layers: Sequence[int], in_channels: int) -> list[int]:
-        """Channels C_l of the activations of `layers`, found by encoding a small black image."""
+        """Channels C_l of the activations of `layers`."""
+        return [shape[0] for shape in self.feature_shapes(layers, in_channels)]
+
+    @torch.no_grad()
+    def feature_shapes(self, layers: Sequence[int], in_channels: int) -> list[tuple[int, int, int]]:
+        """(C_l, H_l, W_l) of the activations of `layers`, found by encoding a small black image."""
         side = -(-max(32, self.smallest_side) // self.size_multiple) * self.size_multiple
         training = self.training
         self.eval()     # batch norm must not count this image
         features = self.encode(next(self.parameters()).new_zeros(1, in_channels, side, side), layers)
         self.train(training)
-        return [f.shape[1] for f in features]
+        return [tuple(f.shape[1:]) for f in features]
 
 
 class SequentialGenerator(Generator):

@@ -116,3 +116,53 @@ class PooledFeatures(nn.Module):
         """features: [B, C_l, H_l, W_l]. Returns unit vectors [B, side * side, C_l] a layer."""
         pooled = [nn.functional.adaptive_avg_pool2d(f, self.side) for f in features]
         return [unit_length(p.flatten(2).transpose(1, 2)) for p in pooled]
+
+
+class PairedHeads(nn.Module):
+    """EnCo's F: from a place in the decoder it predicts what a random network makes of the encoder there.
+
+    The first layer belongs to the last, the second to the last but one, and so on. `mlp_<i>` embeds layer i;
+    those of the encoder keep their first weights, as no gradient reaches them. `predictor_<i>` follows those
+    of the decoder. Cai et al. 2024. channels: C_l of the layers, those of the encoder first.
+    """
+
+    def __init__(self, *, channels: Sequence[int], width: int = 256):
+        super().__init__()
+        self.pairs, half = len(channels) // 2, width // 2
+        for i, c in enumerate(channels):
+            self.add_module(f"mlp_{i}", normed_mlp(c, width).requires_grad_(i >= self.pairs))
+        for i in range(self.pairs, len(channels)):
+            self.add_module(f"predictor_{i}", nn.Sequential(
+                nn.Linear(width, half, bias=False), PatchNorm(half), nn.ReLU(), nn.Linear(half, width)))
+
+    def forward(self, features: Sequence[Tensor],
+                locations: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Of each pair of layers, the prediction and its target: unit vectors [B, S_l, width].
+
+        features: [B, C_l, H_l, W_l]; locations: of the encoder's layers, see `gather`; B * S_l is above 1.
+        """
+        vectors = []
+        for i, at in enumerate(locations):
+            partner = len(features) - 1 - i
+            with torch.no_grad():
+                target = unit_length(self.get_submodule(f"mlp_{i}")(gather(features[i], at)))
+            embedded = self.get_submodule(f"mlp_{partner}")(gather(features[partner], at))
+            vectors.append((unit_length(self.get_submodule(f"predictor_{partner}")(embedded)), target))
+        return vectors
+
+
+def normed_mlp(channels: int, width: int) -> nn.Sequential:
+    """Linear, norm, ReLU, Linear, norm: [B, S, channels] -> [B, S, width] of mean 0 and variance 1."""
+    return nn.Sequential(nn.Linear(channels, width, bias=False), PatchNorm(width), nn.ReLU(),
+                         nn.Linear(width, width, bias=False), PatchNorm(width, affine=False))
+
+
+class PatchNorm(nn.BatchNorm1d):
+    """Zero mean and unit variance of each channel over all patches of a minibatch, in float32 at least."""
+
+    def __init__(self, channels: int, *, affine: bool = True):
+        super().__init__(channels, affine=affine, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [B, S, channels]. Returns the same shape."""
+        return super().forward(at_least_float32(x).flatten(0, 1)).view(x.shape)

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Horse -> zebra with CUT, hDCE and SRC.
 # Expected: FID 34.4 ?
-# Source: Jung et al. 2022, best epoch; recalled, not checked; a user of their code reports 45 at the last epoch
+# Source: Jung et al. 2022; recalled, not checked
 # Cost: about 36 GPU hours, those of CUT by Table 1 of Park et al. 2020: 400 epochs of 1,334 steps at 0.24 s
 # Data: bash datasets/download_dataset.sh horse2zebra
+# Protocol: best of the saved epochs
+# Users: FID 45 at the last epoch
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 data horse2zebra

@@ -20,7 +20,9 @@ from util.atomic import atomic_file  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
 from util.loggers.curve import HEIGHT, LEFT, STYLE, WIDTH, Frame, title_of  # noqa: E402
 
-COLOURS = ("#4c8dff", "#e8833a", "#3aa76d", "#b05cc6")
+COLOURS = ("#4c8dff", "#e8833a", "#3aa76d", "#b05cc6", "#d64550", "#8a6d3b", "#12a5b8", "#c9a800", "#7a869a",
+           "#e377c2", "#5c5cd6", "#80b918", "#a0522d", "#00806a", "#444444")
+ENTRY, ROW = 280, 18        # width and height of an entry of the legend, in SVG's units
 Series = dict[str, list[tuple[int, float]]]     # loss -> (images seen, value)
 
 
@@ -72,19 +74,24 @@ def count(runs: Sequence[Series]) -> str:
     return f"{len(runs)} run{'s' * (len(runs) != 1)}"
 
 
-def draw(groups: dict[str, list[Series]], names: Sequence[str], width: int, columns: int = 2) -> str:
+def draw(groups: dict[str, list[Series]], names: Sequence[str], smooth: int, columns: int = 2) -> str:
     """An SVG image with a panel a loss and a legend below."""
     panels = [f'<g transform="translate({i % columns * WIDTH},{i // columns * HEIGHT})">'
-              f'{panel(name, [band(runs, name, width) for runs in groups.values()])}</g>'
+              f'{panel(name, [band(runs, name, smooth) for runs in groups.values()])}</g>'
               for i, name in enumerate(names)]
-    height = -(-len(names) // columns) * HEIGHT
-    legend = "".join(
-        f'<rect x="{LEFT + 150 * i}" y="{height + 6}" width="12" height="12" fill="{colour}"/>'
-        f'<text x="{LEFT + 150 * i + 18}" y="{height + 16}">{escape(name)}, {count(runs)}</text>'
-        for i, (colour, (name, runs)) in enumerate(zip(COLOURS, groups.items(), strict=False)))
-    size = f'width="{min(columns, len(names)) * WIDTH}" height="{height + 26}"'
+    height, width = -(-len(names) // columns) * HEIGHT, min(columns, len(names)) * WIDTH
+    beside = max(1, (width - LEFT) // ENTRY)        # entries of the legend in a row
+    legend = [entry(LEFT + i % beside * ENTRY, height + i // beside * ROW, colour, f"{name}, {count(runs)}")
+              for i, (colour, (name, runs)) in enumerate(zip(COLOURS, groups.items(), strict=False))]
+    size = f'width="{width}" height="{height + -(-len(groups) // beside) * ROW + 8}"'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{STYLE}</style>'
-            f'{"".join(panels)}{legend}</svg>\n')
+            f'{"".join(panels)}{"".join(legend)}</svg>\n')
+
+
+def entry(x: int, y: int, colour: str, text: str) -> str:
+    """A line of the legend."""
+    return (f'<rect x="{x}" y="{y + 6}" width="12" height="12" fill="{colour}"/>'
+            f'<text x="{x + 18}" y="{y + 16}">{escape(text)}</text>')
 
 
 def parse() -> argparse.Namespace:

@@ -27,7 +27,7 @@ class Case(NamedTuple):
     kept: bool = False
 
     def small(self, precision: str, on_nan: str) -> str:
-        sizes = SMALL if "--model" in self.flags else SMALL_CUT
+        sizes = SMALL if "--model" in self.flags or "enco" in self.flags else SMALL_CUT
         sizes = SMALL_SINGLE if "sincut" in self.flags else sizes
         return f"{sizes} {self.flags} --precision {precision} --on_nan {on_nan}"
 
@@ -64,6 +64,9 @@ CASES = {
     "DistanceGAN": Case("--model distance_gan --pool_size 0 --distance_warmup 1", unlike=MOMENTS),
     "SelfDistance": Case(f"{HALVES} --pool_size 0"),
     "SelfDistance, pool": Case(f"{HALVES} --pool_size 1", unlike=POOL, kept=True),
+    "EnCo": Case("--recipe enco"),
+    "EnCo, augmented": Case("--model enco --diffaugment color --nce_sampling dag"),
+    "EnCo, places at random": Case("--model enco --nce_sampling random --lambda_IDT 0 --channels_last"),
     "MUNIT": Case(f"--model munit {SIDE_64}"),
     "MUNIT, cycle, grad_checkpoint": Case(f"--model munit {SIDE_64} --lambda_cycle 10 --grad_checkpoint"),
     "DRIT": Case(DRIT, period=2, kept=True),
@@ -82,6 +85,7 @@ TRANSLATIONS = {
     "CycleGAN": "--model cycle_gan --netG resnet_4blocks --ngf 4",
     "GcGAN": "--model gcgan --netG resnet_4blocks --ngf 4",
     "DistanceGAN": "--model distance_gan --netG resnet_4blocks --ngf 4",
+    "EnCo": "--model enco --netG resnet_4blocks --ngf 4",
     "MUNIT": "--model munit --ngf 4",
     "MUNIT, styles": "--model munit --ngf 4 --num_styles 3 --same_styles",
     "DRIT": "--model drit --ngf 4 --num_styles 2",

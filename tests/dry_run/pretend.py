@@ -75,7 +75,8 @@ def move(net: nn.Module, device: torch.device) -> nn.Module:
             if value is not None:
                 module._parameters[name] = nn.Parameter(value.detach().to(device), value.requires_grad)
         for name, value in module._buffers.items():
-            module._buffers[name] = value.to(device)
+            if value is not None:
+                module._buffers[name] = value.to(device)
     return net
 
 

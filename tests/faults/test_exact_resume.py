@@ -27,6 +27,10 @@ MODELS = {
     "CUT, averaged, augmented": [*CUT, *EPOCHS, "--ema", "6", "--diffaugment", "translation,color,cutout",
                                  "--spectral_norm", "--gan_mode", "hinge", "--lr_G", "1e-4", "--lr_D", "4e-4",
                                  "--evaluation_freq", "4"],
+    # the identity loss ends after the second epoch, and the rates have climbed
+    "EnCo": [*QUICK, *EPOCHS, "--recipe", "enco", "--netG", "resnet_4blocks", "--ngf", "4", "--ndf", "4",
+             "--netF_nc", "8", "--crop_size", "32", "--num_patches", "16", "--warmup_epochs", "2",
+             "--ema", "6", "--diffaugment", "translation"],
     # stopped between two whole steps, too
     "DRIT, averaged": [*DRIT, *EPOCHS, "--ema", "6", "--evaluation_freq", "4"],
     "DRIT, no concatenation": [*DRIT, *EPOCHS, "--no_concat", "--no_ms", "--precision", "bf16"],

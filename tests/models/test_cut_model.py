@@ -189,7 +189,8 @@ def record_keys(model: CUTModel) -> list[tuple[bool, list]]:
 
 
 @pytest.mark.parametrize("flags", ["--normG batch", "--flip_equivariance true",
-                                   "--nce_negatives both --nce_queue_size 99999"])
+                                   "--nce_negatives both --nce_queue_size 99999", "--recipe hdce_src",
+                                   "--recipe monce --lambda_SRC 0.05"])
 def test_identity_first_changes_nothing(flags, float64, monkeypatch):
     together, one_by_one = (build("--num_patches", "100000", *flags.split()) for _ in range(2))
     together.identity_first = False
@@ -226,6 +227,34 @@ def test_a_loss_on_idt_B_is_learnt_from_whatever_the_size(pixels, monkeypatch):
         before, after = ((G(batch_of()["B"]).mean().item() - 1) ** 2 for G in (start, model.netG))
         assert losses["colour"].item() == pytest.approx(before, rel=1e-4)
     assert after < losses["colour"].item()
+
+
+@pytest.mark.parametrize("flags", ["--recipe hdce_src", "--recipe monce --lambda_SRC 0.05"])
+def test_identity_first_gives_the_gradients_of_one_backward(flags, float64, monkeypatch):
+    """With weightings and SRC, too; and nothing of G(B)'s graph waits for G(A)."""
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 0)
+    gradients = []
+    for first in (False, True):
+        model = build("--num_patches", "100000", *flags.split())
+        model.identity_first = first
+        model.set_input({key: x.double() for key, x in batch_of(2).items()})
+        assert model.uses_identity_first == first
+        model.forward()
+        assert model.idt_B.requires_grad != first
+        parameters = model.parameters_of("G", "F")
+        gradients.append(torch.autograd.grad(model.compute_G_loss(), parameters))
+    for together, one_by_one in zip(*gradients, strict=True):
+        assert torch.allclose(together, one_by_one, rtol=1e-8, atol=1e-12)     # biases before norms: 0
+
+
+@pytest.mark.parametrize("method", ["weighting", "relation"])
+def test_identity_first_waits_where_a_method_of_ones_own_may_learn(method, monkeypatch):
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 0)
+    model = build("--recipe", "hdce_src")
+    model.set_input(batch_of())
+    assert model.uses_identity_first
+    setattr(model.patch_nce, method, torch.nn.Identity())
+    assert not model.uses_identity_first
 
 
 def test_identity_first_is_for_cuts_own_step_alone(monkeypatch):

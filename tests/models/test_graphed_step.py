@@ -44,6 +44,7 @@ CASES = {
     "SinCUT, mirrored": f"{SINCUT} --R1_every 2 --flip_equivariance",
     "CycleGAN": f"{SMALL} --model cycle_gan",
     "GcGAN": f"{SMALL} --model gcgan",
+    "EnCo": f"{SMALL} --model enco --netF_nc 8 --num_patches 16 --diffaugment color",
     "MUNIT": f"{SMALL} --model munit --crop_size 64 --load_size 64 --lr_halving_steps 5",
     # 5 / 2^13, of which two fifths are exact, too: the rate of its D_content
     "DRIT": (f"{SMALL} --model drit --crop_size 32 --load_size 32 --dis_scale 2 --batch_size 2 "

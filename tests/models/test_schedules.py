@@ -54,6 +54,16 @@ def test_no_decay_and_decay_alone():
     assert [SCHEDULES["linear"](epoch, 0, 3, 1) for epoch in (1, 2, 3)] == [0.75, 0.5, 0.25]
 
 
+@pytest.mark.parametrize("policy", ["linear", "cosine"])
+def test_the_rates_climb_in_a_straight_line(policy):
+    """A part of what they would be: 1/4, 2/4, 3/4 of it, then all."""
+    epochs = range(1, 9)
+    flags = ["--lr_policy", policy, "--n_epochs", "2", "--n_epochs_decay", "6"]
+    plain, warm = rates(flags, epochs), rates([*flags, "--warmup_epochs", "4"], epochs)
+    parts = [1 / 4, 2 / 4, 3 / 4, 1, 1, 1, 1, 1]
+    assert warm == pytest.approx([rate * part for rate, part in zip(plain, parts, strict=True)])
+
+
 def test_step_falls_tenfold():
     found = [SCHEDULES["step"](epoch, 100, 100, 50) for epoch in (1, 50, 51, 100, 101, 151)]
     assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.001])

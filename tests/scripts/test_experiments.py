@@ -38,7 +38,15 @@ ABLATION = {
 }
 # Recalled: FID on horse -> zebra of methods that came after CUT, and the flags that make the row.
 SUCCESSORS = {"hdce_src": (34.4, "--recipe hdce_src"), "monce": (41.9, "--recipe monce --batch_size 12"),
-              "qsattn": (41.1, "--recipe qsattn")}
+              "qsattn": (41.1, "--recipe qsattn"),
+              "enco": (38.7, "--recipe enco --warmup_epochs 20 --n_epochs 100 --n_epochs_decay 100")}
+# The same on Cityscapes and cat -> dog.
+ELSEWHERE = {"cityscapes_hdce_src": (46.4, "--recipe hdce_src --lambda_SRC 0.1"),
+             "cityscapes_qsattn": (53.5, "--recipe qsattn"), "cat2dog_qsattn": (72.8, "--recipe qsattn"),
+             "cityscapes_enco": (45.4, "--recipe enco --warmup_epochs 20 --n_epochs 100"),
+             "cat2dog_enco": (54.7, "--recipe enco --warmup_epochs 20 --n_epochs 100")}
+# What users of the published codes report for horse -> zebra, at the last epoch.
+USERS = {"horse2zebra_cut": "FID 60-68", "horse2zebra_hdce_src": "FID 45"}
 TASKS = ["horse2zebra", "cat2dog", "cityscapes"]
 
 
@@ -65,7 +73,7 @@ def test_all_rows_of_the_tables_have_a_script():
     wanted |= {f"{task}_ablation_{row}" for task in ("horse2zebra", "cityscapes") for row in ABLATION}
     wanted |= {f"{task}_{method}" for task in ("grumpycat", "paris2burano")
                for method in ("cut", "fastcut", "cyclegan")}
-    wanted |= {f"horse2zebra_{method}" for method in SUCCESSORS}
+    wanted |= {f"horse2zebra_{method}" for method in SUCCESSORS} | set(ELSEWHERE)
     assert set(SCRIPTS) == wanted | {"gta2cityscapes_cut", "single_image_sincut"}
 
 
@@ -85,11 +93,18 @@ def test_ablation(row):
         assert flags in " ".join(commands(script)[0])
 
 
-@pytest.mark.parametrize("method", SUCCESSORS)
-def test_successors(method):
-    fid, flags = SUCCESSORS[method]
-    assert head(f"horse2zebra_{method}")["Expected"] == f"FID {fid} ?"
-    assert flags in " ".join(commands(f"horse2zebra_{method}")[0])
+@pytest.mark.parametrize("script", [*(f"horse2zebra_{method}" for method in SUCCESSORS), *ELSEWHERE])
+def test_successors(script):
+    fid, flags = ELSEWHERE.get(script) or SUCCESSORS[script.removeprefix("horse2zebra_")]
+    assert head(script)["Expected"] == f"FID {fid} ?"
+    assert flags in " ".join(commands(script)[0])
+    assert "\n# Protocol: best of the saved epochs\n" in (FOLDER / f"{script}.sh").read_text()
+
+
+def test_users_scores():
+    found = {script: re.search(r"\n# Users: (.*) at the last epoch\n", (FOLDER / f"{script}.sh").read_text())
+             for script in SCRIPTS}
+    assert {script: match[1] for script, match in found.items() if match} == USERS
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
