@@ -216,8 +216,8 @@ def check_dclgan(opt: Namespace) -> None:
         raise UsageError(f"--nce_negatives {opt.nce_negatives} keeps earlier keys of one G and one F, but "
                          "--model dclgan has two of each: use --nce_negatives internal")
     if opt.netF != "mlp_sample" and (opt.dcl_mode == "simdcl" or opt.input_nc != opt.output_nc):
-        raise UsageError(f"--netF {opt.netF} takes features as they are, of which --dcl_mode simdcl and unequal "
-                         "numbers of channels have some that do not fit together: use --netF mlp_sample")
+        raise UsageError(f"--netF {opt.netF} leaves features their own widths, which --dcl_mode simdcl and "
+                         "unequal --input_nc and --output_nc do not fit: use --netF mlp_sample")
     for name in ("num_patches", "netF_nc"):
         if opt.dcl_mode == "simdcl" and getattr(opt, name) < 3:
             raise UsageError(f"--{name} is {getattr(opt, name)}, but --dcl_mode simdcl convolves the "
