@@ -20,7 +20,8 @@ WORKERS = ROOT / "scripts" / "benchmarks"
 MODELS = {"CUT": "--model cut --CUT_mode CUT", "FastCUT": "--model cut --CUT_mode FastCUT",
           "SinCUT": "--model sincut", "CycleGAN": "--model cycle_gan", "GcGAN": "--model gcgan",
           "DistanceGAN": "--model distance_gan", "SelfDistance": "--model distance_gan --use_self_distance",
-          "EnCo": "--model enco", "MUNIT": "--model munit"}
+          "EnCo": "--model enco", "MUNIT": "--model munit",
+          "DCLGAN": "--model dclgan", "SimDCL": "--model dclgan --dcl_mode simdcl"}
 OF_THE_REFERENCE = ("CUT", "FastCUT", "SinCUT")     # its CycleGAN does not start as it is published
 SINCUT_ITEMS = 1600     # crops that `data` reads; an epoch of SinCUT, 100,000 crops, would take minutes
 

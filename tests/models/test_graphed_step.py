@@ -46,7 +46,7 @@ CASES = {
     "GcGAN": f"{SMALL} --model gcgan",
     "EnCo": f"{SMALL} --model enco --netF_nc 8 --num_patches 16 --diffaugment color",
     "MUNIT": f"{SMALL} --model munit --crop_size 64 --load_size 64 --lr_halving_steps 5",
-    "DCLGAN": f"{SMALL} --model dclgan --netF_nc 8 --num_patches 8",
+    "DCLGAN": f"{SMALL} --model dclgan --netF_nc 8 --num_patches 8 --lr_F 0.0009765625",
     "SimDCL": f"{SMALL} --model dclgan --dcl_mode simdcl --netF_nc 8 --num_patches 8 --precision bf16",
 }
 STEPS = 12
