@@ -15,9 +15,7 @@ from models.networks.patch_sampler import SimilarityHead
 from util.errors import UsageError
 from util.flags import number
 
-# --dcl_mode -> its defaults.
-MODES = {"dcl": dict(lambda_NCE=2.0, lr_F=1e-3, beta1_F=0.9),
-         "simdcl": dict(lambda_NCE=1.0)}
+MODES = ("dcl", "simdcl")
 # SimDCL: images -> the projection head of their domain, and the network that makes one vector of them.
 CODES = {"real_A": ("F1", "F3"), "fake_B": ("F2", "F4"), "real_B": ("F2", "F5"), "fake_A": ("F1", "F6")}
 
@@ -40,7 +38,7 @@ class DCLGANModel(AdversarialModel):
         if not is_train:
             return parser
         add, weight = parser.add_argument, number(at_least=0)
-        add("--dcl_mode", choices=list(MODES), default="dcl", architecture=True,
+        add("--dcl_mode", choices=MODES, default="dcl", architecture=True,
             help="dcl, or simdcl, which also keeps the real and the generated images of a domain alike "
                  "(Han et al. 2021)")
         add("--lambda_GAN", type=weight, default=1.0, help="weight of the GAN losses")
@@ -51,16 +49,17 @@ class DCLGANModel(AdversarialModel):
             help="weight of the identity losses |G_A(B) - B| and |G_B(A) - A|")
         add("--lambda_SIM", type=number(above=0), default=10.0,
             help="of --dcl_mode simdcl: weight of the similarity loss")
-        add("--lr_F", type=number(above=0), default=None,
-            help="learning rate of F; default: 0.001, with --dcl_mode simdcl --lr")
-        add("--beta1_F", type=number(at_least=0, below=1), default=None,
-            help="of F, Adam's decay of the mean; default: 0.9, with --dcl_mode simdcl --beta1")
+        add("--lr_F", type=number(above=0), default=1e-3,
+            help="learning rate of F; default: 0.001, with --dcl_mode simdcl that of --lr")
+        add("--beta1_F", type=number(at_least=0, below=1), default=0.9,
+            help="of F, Adam's decay of the mean; default: 0.9, with --dcl_mode simdcl that of --beta1")
         add_nce_flags(parser)
         parser.set_defaults(pool_size=0, gan_mode="hinge_real")
         typed, _ = parser.parse_known_args()
         if typed.netG in GENERATORS:
             parser.set_defaults(nce_layers=GENERATORS[typed.netG].nce_layers.removeprefix("0,"))
-        parser.set_defaults(**MODES.get(typed.dcl_mode, {}))
+        if typed.dcl_mode == "simdcl":
+            parser.set_defaults(lambda_NCE=1.0, lr_F=typed.lr, beta1_F=typed.beta1)
         return parser
 
     def __init__(self, opt: Namespace):
@@ -96,13 +95,11 @@ class DCLGANModel(AdversarialModel):
             if not any(True for _ in net.parameters()):
                 continue
             optimizer = self.add_optimizer(name, net.parameters())
-            if name.startswith("F") and self.opt.beta1_F is not None:
+            if name.startswith("F"):
                 optimizer.param_groups[0]["betas"] = (self.opt.beta1_F, self.opt.beta2)
 
     def first_rate(self, name: str) -> float:
-        if name.startswith("F"):
-            return self.opt.lr_F or self.opt.lr
-        return super().first_rate(name)
+        return self.opt.lr_F if name.startswith("F") else super().first_rate(name)
 
     def start_epoch(self, epoch: int) -> None:
         super().start_epoch(epoch)

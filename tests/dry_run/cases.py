@@ -61,7 +61,7 @@ CASES = {
     "GcGAN": Case("--model gcgan --pool_size 0"),
     "GcGAN, two generators": Case("--model gcgan --separate_generators --pool_size 0"),
     "DCLGAN": Case("--model dclgan"),
-    "SimDCL": Case("--model dclgan --dcl_mode simdcl --lambda_SRC 0.05 --nce_weighting semantic --ema 100"),
+    "SimDCL": Case("--model dclgan --dcl_mode simdcl --lambda_SRC 0.05 --nce_weighting semantic"),
     "DistanceGAN": Case("--model distance_gan --pool_size 0 --distance_warmup 1", unlike=MOMENTS),
     "SelfDistance": Case(f"{HALVES} --pool_size 0"),
     "SelfDistance, pool": Case(f"{HALVES} --pool_size 1", unlike=POOL, kept=True),

@@ -169,7 +169,7 @@ def test_defaults_are_the_published_ones():
     dcl, sim = parse(), parse("--dcl_mode", "simdcl")
     assert (dcl.lambda_GAN, dcl.lambda_NCE, dcl.lambda_IDT, dcl.lambda_SIM) == (1, 2, 1, 10)
     assert (sim.lambda_GAN, sim.lambda_NCE, sim.lambda_IDT, sim.lambda_SIM) == (1, 1, 1, 10)
-    assert (dcl.lr_F, dcl.beta1_F, sim.lr_F, sim.beta1_F) == (1e-3, 0.9, None, None)
+    assert (dcl.lr_F, dcl.beta1_F, sim.lr_F, sim.beta1_F) == (1e-3, 0.9, 2e-4, 0.5)
     for opt in (dcl, sim):
         assert (opt.gan_mode, opt.pool_size, opt.nce_T, opt.num_patches) == ("hinge_real", 0, 0.07, 256)
         assert (opt.n_epochs, opt.n_epochs_decay, opt.netF_nc) == (200, 200, 256)
