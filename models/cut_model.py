@@ -11,18 +11,9 @@ from torch import Tensor, nn
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
 from models.contrastive.momentum_queue import MomentumQueue
-from models.contrastive.patch_nce import CONTRASTS, INPUT, TARGET, PatchNCE, stack_domains
-from models.contrastive.relation import semantic_relation_loss
+from models.contrastive.patch_nce import INPUT, TARGET, PatchNCE, stack_domains
 from models.early_backward import early_backward
-from models.nce_flags import (
-    SAMPLERS,
-    WEIGHTINGS,
-    add_nce_flags,
-    check_nce_flags,
-    gamma_of,
-    layer_numbers,
-    layer_weights,
-)
+from models.nce_flags import add_nce_flags, check_nce_flags, chosen, gamma_of, layer_numbers
 from models.networks import GENERATORS, PROJECTORS
 from util.errors import UsageError
 from util.flags import number, str2bool
@@ -94,13 +85,9 @@ class CUTModel(AdversarialModel):
         if opt.nce_negatives != "internal":
             queue = MomentumQueue(self.netG, self.netF, size=opt.nce_queue_size, momentum=opt.nce_momentum)
         return PatchNCE(
-            self.netG, self.netF, layers=layers, temperature=opt.nce_T, queue=queue,
-            sampler=SAMPLERS[opt.nce_sampling](opt, self.netF, self.netD),
-            contrast=CONTRASTS[opt.nce_loss], weighting=WEIGHTINGS[opt.nce_weighting](opt, self.nce_gamma),
-            relation=semantic_relation_loss if opt.lambda_SRC > 0 else None,
-            minibatch_negatives=opt.nce_includes_all_negatives_from_minibatch,
-            internal_negatives=opt.nce_negatives != "external", layer_weights=layer_weights(opt),
-            one_pass=self.repeatable["G"])
+            self.netG, self.netF, layers=layers, queue=queue, one_pass=self.repeatable["G"],
+            internal_negatives=opt.nce_negatives != "external",
+            **chosen(opt, self.netF, self.netD, self.nce_gamma))
 
     def start_epoch(self, epoch: int) -> None:
         super().start_epoch(epoch)

@@ -6,10 +6,12 @@ A method more is a function in models/contrastive/ and a line in a table here.
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import nn
 
 from models.contrastive.patch_nce import CONTRASTS, Sampler, Weighting
+from models.contrastive.relation import semantic_relation_loss
 from models.contrastive.sampling import discriminative_locations, query_locations, random_locations
 from models.contrastive.weighting import Curriculum, semantic_weighting, transport_weighting
 from models.networks import PROJECTORS
@@ -115,6 +117,15 @@ def layer_weights(opt: Namespace) -> list[float] | None:
         raise UsageError(f"--nce_layer_weights is {text!r}; give {len(layers)} numbers from 0 on, one for "
                          f"each of --nce_layers {opt.nce_layers}, separated by commas, not all 0")
     return [weight for _, weight in sorted(zip(layers, weights, strict=True))]
+
+
+def chosen(opt: Namespace, netF: nn.Module, netD: nn.Module, gamma: Curriculum) -> dict[str, Any]:
+    """What PatchNCE is given for the methods and numbers that the flags choose; gamma: see `gamma_of`."""
+    return {"temperature": opt.nce_T, "sampler": SAMPLERS[opt.nce_sampling](opt, netF, netD),
+            "contrast": CONTRASTS[opt.nce_loss], "weighting": WEIGHTINGS[opt.nce_weighting](opt, gamma),
+            "relation": semantic_relation_loss if opt.lambda_SRC > 0 else None,
+            "minibatch_negatives": opt.nce_includes_all_negatives_from_minibatch,
+            "layer_weights": layer_weights(opt)}
 
 
 def gamma_of(opt: Namespace) -> Curriculum:

@@ -59,6 +59,7 @@ class PatchNCE:
     same image (internal_negatives), of all images of the minibatch (minibatch_negatives), and of earlier
     images (queue, whose networks then make the keys). one_pass: domains may share a pass through netG,
     which is so where no layer mixes the images of a minibatch. layer_weights: factors of the layers' losses.
+    key_networks: G and F of the sources' domain, where they are others than those of the outputs'.
     """
 
     def __init__(self, netG: Generator, netF: nn.Module, *, layers: Sequence[int], sampler: Sampler,
@@ -67,9 +68,10 @@ class PatchNCE:
                  contrast: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
                  weighting: Weighting | None = None,
                  relation: Callable[[Tensor, Tensor], Tensor] | None = None,
-                 layer_weights: Sequence[float] | None = None):
+                 layer_weights: Sequence[float] | None = None,
+                 key_networks: tuple[Generator, nn.Module] | None = None):
         self.netG, self.netF, self.layers, self.queue = netG, netF, tuple(layers), queue
-        self.key_netG, self.key_netF = (queue.netG, queue.netF) if queue else (netG, netF)
+        self.key_netG, self.key_netF = (queue.netG, queue.netF) if queue else key_networks or (netG, netF)
         self.sampler, self.contrast, self.weighting, self.relation = sampler, contrast, weighting, relation
         self.layer_weights = layer_weights
         self.temperature, self.one_pass = temperature, one_pass
@@ -83,14 +85,16 @@ class PatchNCE:
         self._kept = tuple(sources), features
 
     def __call__(self, sources: Sequence[Tensor], outputs: Sequence[Tensor], *, domains: Sequence[int],
-                 flipped: bool = False) -> tuple[list[Tensor], Tensor | None]:
+                 flipped: bool = False,
+                 features: Sequence[Features] | None = None) -> tuple[list[Tensor], Tensor | None]:
         """A scalar for each domain; and that of `relation`, where there is one and the input domain is here.
 
         sources, outputs: [B, C, H, W] of each domain. domains: their numbers, 0 the input's, 1 the target's.
-        flipped: the outputs are of mirrored sources; their features are mirrored back.
+        flipped: the outputs are of mirrored sources; their features are mirrored back. features: those of
+        each pass over the outputs, where they are there already.
         """
         passes = self._passes(outputs)
-        queries = [self.netG.encode(x, self.layers) for x in passes]
+        queries = features or [self.netG.encode(x, self.layers) for x in passes]
         if flipped:
             queries = [[f.flip(3) for f in features] for features in queries]
             passes = [x.flip(3) for x in passes]

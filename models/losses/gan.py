@@ -37,6 +37,10 @@ OBJECTIVES = {
     # Lim and Ye 2017.
     "hinge": Objective(real=mean_of(lambda s: F.relu(1 - s)), fake=mean_of(lambda s: F.relu(1 + s)),
                        generator=mean_of(torch.neg)),
+    # What DCLGAN (Han et al. 2021) calls hinge: G minimises what D does on real images, so that a score above
+    # 1 teaches it nothing more.
+    "hinge_real": Objective(real=mean_of(lambda s: F.relu(1 - s)), fake=mean_of(lambda s: F.relu(1 + s)),
+                            generator=mean_of(lambda s: F.relu(1 - s))),
     # Gulrajani et al. 2017.
     "wgangp": Objective(real=mean_of(torch.neg), fake=mean_of(lambda s: s), generator=mean_of(torch.neg),
                         penalty_weight=10.0),

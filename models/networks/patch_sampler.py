@@ -1,11 +1,11 @@
-"""The paper's F: embeds patches of feature maps on the unit sphere, with one small MLP a layer."""
+"""Projection heads: the paper's F, which embeds patches of feature maps on the unit sphere, and others."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from models.precision import at_least_float32, order_of
+from models.precision import at_least_float32, order_of, own_dtype
 
 # Added to the length that a feature is divided by, as in the paper's implementation.
 EPSILON = 1e-7
@@ -99,6 +99,30 @@ class PatchSampler(nn.Module):
         if self.mlps:
             patches = [getattr(self, name)(p) for name, p in zip(self.mlps, patches, strict=True)]
         return [unit_length(p) for p in patches]
+
+
+class SimilarityHead(nn.Module):
+    """What an image is like, in one unit vector, from the embeddings of its patches: DCLGAN's F3 to F6.
+
+    The embeddings of all layers are an image with a channel a layer, a row a patch and a column a number.
+    Han et al. 2021 (SimDCL).
+    """
+
+    def __init__(self, *, layers: int, width: int = 64):
+        super().__init__()
+        self.model = nn.Sequential(nn.Conv2d(layers, width, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+                                   nn.Flatten(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+    def forward(self, embeddings: Sequence[Tensor]) -> Tensor:
+        """embeddings: [B, S_l, C] of each layer, at random places. Returns unit vectors [B, width].
+
+        Where a layer has more patches than another, the first of them are used. All is computed in float32:
+        the first lengths are near EPSILON, and their gradients too large for fp16.
+        """
+        count = min(e.shape[1] for e in embeddings)
+        image = torch.stack([e[:, :count] for e in embeddings], dim=1)      # [B, L, S, C]
+        with own_dtype(image):
+            return unit_length(self.model(image))
 
 
 class PooledFeatures(nn.Module):

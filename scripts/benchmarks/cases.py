@@ -21,7 +21,8 @@ MODELS = {"CUT": "--model cut --CUT_mode CUT", "FastCUT": "--model cut --CUT_mod
           "SinCUT": "--model sincut", "CycleGAN": "--model cycle_gan", "GcGAN": "--model gcgan",
           "DistanceGAN": "--model distance_gan", "SelfDistance": "--model distance_gan --use_self_distance",
           "EnCo": "--model enco", "MUNIT": "--model munit",
-          "DRIT": "--model drit"}
+          "DRIT": "--model drit",
+          "DCLGAN": "--model dclgan", "SimDCL": "--model dclgan --dcl_mode simdcl"}
 OF_THE_REFERENCE = ("CUT", "FastCUT", "SinCUT")     # its CycleGAN does not start as it is published
 BATCHES = {"SinCUT": 16, "DRIT": 2}     # the models' own, where it is not 1
 SINCUT_ITEMS = 1600     # crops that `data` reads; an epoch of SinCUT, 100,000 crops, would take minutes

@@ -115,6 +115,8 @@ TRAINING = {
     "generator that never worked": Bad("--netG resnet_cat", "resnet_cat never worked"),
     "unknown objective": Bad("--gan_mode nothing", "--gan_mode: invalid choice"),
     "unknown mode": Bad("--CUT_mode cutt", "--CUT_mode is 'cutt'; choose CUT or FastCUT"),
+    "unknown mode of DCLGAN": Bad("--model dclgan --dcl_mode both", "--dcl_mode: invalid choice: 'both'"),
+    "DCLGAN with earlier keys": Bad("--model dclgan --nce_negatives both", "use --nce_negatives internal"),
     "unknown model": Bad("--model nothing", "--model is 'nothing', but there is no models/nothing_model.py"),
     "model outside": Bad("--model ../evil", "--model is '../evil'"),
     "EnCo, layers of two sizes": Bad("--model enco --nce_layers 3,8", "whose maps differ in size"),

@@ -19,11 +19,15 @@ MODELS = {"cycle_gan": "--model cycle_gan --pool_size 2", "gcgan": "--model gcga
           "self distance": "--model distance_gan --use_self_distance --unnormalized_distances",
           "enco": "--model enco --netF_nc 64 --num_patches 9999 --warmup_epochs 3",
           "munit": "--model munit --preprocess crop --crop_size 64",
+          "dclgan": "--model dclgan --netF_nc 8 --num_patches 8",
+          "simdcl": "--model dclgan --dcl_mode simdcl --netF_nc 8 --num_patches 8",
           "external": "--nce_negatives external --netF_nc 8 --num_patches 8",
           "both": "--nce_negatives both --CUT_mode FastCUT --netF_nc 8 --num_patches 8"}
 NETWORKS = {"cycle_gan": "G_A G_B D_A D_B", "gcgan": "G D D_gc", "gcgan, two generators": "G G_gc D D_gc",
             "distance_gan": "G D", "self distance": "G D",
-            "enco": "G F D", "munit": "G_A G_B D_A D_B", "external": "G F D", "both": "G F D"}
+            "enco": "G F D", "munit": "G_A G_B D_A D_B",
+            "dclgan": "G_A G_B D_A D_B F1 F2", "simdcl": "G_A G_B D_A D_B F1 F2 F3 F4 F5 F6",
+            "external": "G F D", "both": "G F D"}
 
 
 @pytest.fixture

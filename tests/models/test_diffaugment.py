@@ -108,7 +108,8 @@ def test_D_sees_real_and_generated_images_augmented_in_both_losses(monkeypatch):
 
 
 @pytest.mark.parametrize("flags", [["--model", "cut", "--gan_mode", "wgangp"], ["--model", "cycle_gan"],
-                                   ["--model", "gcgan"], ["--model", "cut", "--precision", "bf16"]])
+                                   ["--model", "gcgan"], ["--model", "cut", "--precision", "bf16"],
+                                   ["--model", "dclgan", "--dcl_mode", "simdcl"]])
 def test_G_learns_through_it_in_every_model(flags):
     model = build(*flags, "--diffaugment", ALL)
     before = {name: net.state_dict() for name, net in model.networks.items()}

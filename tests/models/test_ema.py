@@ -78,7 +78,8 @@ def test_networks_compute_with_the_averages_within_the_block_alone():
 
 @pytest.mark.parametrize("flags", [["--model", "cut", "--nce_layers", "0,4", "--netF_nc", "4"],
                                    ["--model", "cycle_gan"], ["--model", "gcgan", "--normG", "batch"],
-                                   ["--model", "distance_gan", "--precision", "bf16"]])
+                                   ["--model", "distance_gan", "--precision", "bf16"],
+                                   ["--model", "dclgan", "--netF_nc", "4"]])
 def test_every_model_learns_as_without_and_averages_its_generators(flags):
     one, other = build(*flags, "--ema", "5"), build(*flags)
     for model in (one, other):
@@ -97,7 +98,7 @@ def test_every_model_learns_as_without_and_averages_its_generators(flags):
         assert any(not torch.equal(average, now[key]) for key, average in averages.items())
 
 
-@pytest.mark.parametrize("name", ["cut", "cycle_gan"])
+@pytest.mark.parametrize("name", ["cut", "cycle_gan", "dclgan"])
 def test_saved_averages_translate_with_use_ema(tmp_path, name):
     flags = "--model", name
     model = build(*flags, "--ema", "30")

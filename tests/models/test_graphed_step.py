@@ -49,6 +49,8 @@ CASES = {
     # 5 / 2^13, of which two fifths are exact, too: the rate of its D_content
     "DRIT": (f"{SMALL} --model drit --crop_size 32 --load_size 32 --dis_scale 2 --batch_size 2 "
              "--lr 0.0006103515625"),
+    "DCLGAN": f"{SMALL} --model dclgan --netF_nc 8 --num_patches 8 --lr_F 0.0009765625",
+    "SimDCL": f"{SMALL} --model dclgan --dcl_mode simdcl --netF_nc 8 --num_patches 8 --precision bf16",
 }
 STEPS = 12
 

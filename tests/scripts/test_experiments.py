@@ -47,6 +47,9 @@ ELSEWHERE = {"cityscapes_hdce_src": (46.4, "--recipe hdce_src --lambda_SRC 0.1")
              "cat2dog_enco": (54.7, "--recipe enco --warmup_epochs 20 --n_epochs 100")}
 # What users of the published codes report for horse -> zebra, at the last epoch.
 USERS = {"horse2zebra_cut": "FID 60-68", "horse2zebra_hdce_src": "FID 45"}
+# FID on horse -> zebra, cat -> dog, Cityscapes, seconds of a step, flags (the README of Han et al. 2021).
+DCLGAN = {"dclgan": (43.2, 60.7, 49.4, 0.41, "--model dclgan"),
+          "simdcl": (47.1, 65.5, 51.3, 0.47, "--model dclgan --dcl_mode simdcl")}
 TASKS = ["horse2zebra", "cat2dog", "cityscapes"]
 
 
@@ -74,6 +77,7 @@ def test_all_rows_of_the_tables_have_a_script():
     wanted |= {f"{task}_{method}" for task in ("grumpycat", "paris2burano")
                for method in ("cut", "fastcut", "cyclegan")}
     wanted |= {f"horse2zebra_{method}" for method in SUCCESSORS} | set(ELSEWHERE)
+    wanted |= {f"{task}_{method}" for task in TASKS for method in DCLGAN}
     assert set(SCRIPTS) == wanted | {"gta2cityscapes_cut", "single_image_sincut"}
 
 
@@ -105,6 +109,15 @@ def test_users_scores():
     found = {script: re.search(r"\n# Users: (.*) at the last epoch\n", (FOLDER / f"{script}.sh").read_text())
              for script in SCRIPTS}
     assert {script: match[1] for script, match in found.items() if match} == USERS
+
+
+@pytest.mark.parametrize("method", DCLGAN)
+def test_dclgan(method):
+    *fids, seconds, flags = DCLGAN[method]
+    for task, fid in zip(TASKS, fids, strict=True):
+        assert head(f"{task}_{method}")["Expected"] == f"FID {fid}"
+        assert f" {seconds:.2f} s " in head(f"{task}_{method}")["Cost"]
+        assert flags in " ".join(commands(f"{task}_{method}")[0])
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

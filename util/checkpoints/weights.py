@@ -137,7 +137,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
 def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> str:
     """One line on the first keys that differ in name or shape, and the flags that decide them; '' if none do.
 
-    name: of the network: G, F, D, or one such as G_A.
+    name: of the network: G, F, D, or one such as G_A or F1.
     """
     missing = [k for k in expected if k not in found]
     extra = [k for k in found if k not in expected]
@@ -157,7 +157,7 @@ def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: 
 
 def _flags(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> str:
     """The flags that may differ from those of the file's run, the likeliest first."""
-    if name == "F":
+    if name.startswith("F"):
         return "--nce_layers, --netF, --netF_nc, --netG and --ngf"
     counts = [{pattern: len([k for k in keys if re.search(pattern, k)]) for pattern in HINTS}
               for keys in (found, expected)]
