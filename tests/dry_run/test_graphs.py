@@ -20,7 +20,8 @@ TRAININGS = [
     ("CUT, queue of negatives", "bf16", "stop"), ("FastCUT", "bf16", "skip"),
     ("SinCUT, R1 every second step", "bf16", "stop"), ("CycleGAN", "fp32", "stop"),
     ("CycleGAN, pool", "fp32", "stop"), ("GcGAN, two generators", "fp16", "stop"),
-    ("DistanceGAN", "bf16", "stop"), ("DRIT", "fp16", "skip"), ("DCLGAN", "bf16", "stop"), ("SimDCL", "fp16", "stop"),
+    ("DistanceGAN", "bf16", "stop"), ("DRIT", "fp16", "skip"), ("DCLGAN", "bf16", "stop"),
+    ("SimDCL", "fp16", "stop"),
 ]
 plain_adam = torch._fused_adam_
 
