@@ -53,6 +53,13 @@ class BaseDataset(Dataset, ABC):
         """Add flags, or change defaults, of this data set."""
         return parser
 
+    @staticmethod
+    def gives(opt: Namespace) -> set[str]:
+        """What items hold beside A and B, for losses that need it: keys that belong to the input's images,
+        and "pairs" where B shows what A should become.
+        """
+        return set()
+
     @abstractmethod
     def __len__(self) -> int:
         """Items of an epoch."""

@@ -150,6 +150,10 @@ class CUTModel(AdversarialModel):
             nce.keep(sources, [features for _, features in passes])
         return [output for outputs, _ in passes for output in outputs.split(len(self.real_A))]
 
+    def output(self) -> Tensor:
+        """fake_B, mirrored back in a flipped step."""
+        return self.fake_B.flip(3) if self.flipped_for_equivariance else self.fake_B
+
     def compute_D_loss(self) -> Tensor:
         """Half of D's losses on real_B and on detached fake_B, and the gradient penalty of --gan_mode."""
         real, fake = self.discriminator_losses("D", self.real_B, self.fake_B)

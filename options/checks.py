@@ -6,7 +6,9 @@ The bounds of a single flag are a matter of its type (util/flags.py).
 from argparse import Namespace
 from pathlib import Path
 
+from data import find_dataset
 from data.transforms import check_preprocess
+from models.auxiliary import check_auxiliary
 from options.recipes import RECIPES
 from util.errors import UsageError
 
@@ -51,3 +53,4 @@ def check_training(opt: Namespace) -> None:
     if opt.pretrained_name is not None and not opt.continue_train:
         raise UsageError(f"--pretrained_name {opt.pretrained_name} takes effect only with --continue_train: "
                          "add it")
+    check_auxiliary(opt, find_dataset(opt.dataset_mode).gives(opt))

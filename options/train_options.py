@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from models.auxiliary import auxiliary, describe_losses
 from models.diffaugment import AUGMENTATIONS, augmentations
 from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
@@ -69,6 +70,11 @@ class TrainOptions(BaseOptions):
         add("--warmup_epochs", type=at_least_0, default=0,
             help="epochs in which the learning rates climb in a straight line; --lr_policy plateau has none")
         add("--gan_mode", choices=sorted(OBJECTIVES), default="lsgan", help="adversarial objective")
+        add("--auxiliary", type=auxiliary, default="",
+            help="losses to add to G's, name=weight joined by commas, as in ssim=5,l1=10: "
+                 f"{describe_losses()}; docs/plugins.md has their formulas, and how to add one")
+        add("--auxiliary_features", default=None,
+            help="exported network (.pt2) whose features --auxiliary perceptual compares")
         add("--pool_size", type=at_least_0, default=50,
             help="earlier outputs kept for D (CycleGAN); CUT uses none")
 

@@ -38,6 +38,7 @@ CASES = {
     "CUT, diffaugment, spectral norm, EMA": (
         f"{CUT} --diffaugment color,translation,cutout --spectral_norm --ema 100"),
     "CUT, two rates, hDCE and SRC": f"{CUT} --lr_D 0.0009765625 --recipe hdce_src",
+    "CUT, auxiliary losses": f"{CUT} --auxiliary ssim=5,gradient,colour,tv",
     "CUT, plateau": f"{CUT} --lr_policy plateau",
     "FastCUT": f"{CUT} --CUT_mode FastCUT",
     "SinCUT": f"{SINCUT} --R1_every 3",
