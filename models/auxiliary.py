@@ -51,9 +51,13 @@ class AuxiliaryLosses:
         return loss
 
     def batch_for(self, entry: Auxiliary, model: Translating) -> dict[str, Any]:
-        """The minibatch, with what the loss needs of it on the device."""
-        batch = dict(model.batch) | {FEATURES: self.features}
-        return batch | {key: model.to_device(batch, key) for key in entry.needs if key in model.batch}
+        """The minibatch, with what the loss needs of it on the device. UsageError for what it lacks."""
+        keys = [need for need in entry.needs if need not in (PAIRS, FEATURES)]
+        if missing := [key for key in keys if key not in model.batch]:
+            raise UsageError(f"--auxiliary needs {missing[0]!r} in each minibatch, but the data set's items have "
+                             "no such key: see BaseDataset.gives")
+        return {**model.batch, FEATURES: self.features,
+                **{key: model.to_device(model.batch, key) for key in keys}}
 
     @staticmethod
     def pairs_alone(target: Tensor, fake: Tensor, model: Translating) -> Tensor:

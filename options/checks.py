@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from data import find_dataset
+from data.companions import companions
 from data.transforms import check_preprocess
 from models.auxiliary import check_auxiliary
 from options.recipes import RECIPES
@@ -18,6 +19,7 @@ def check_options(opt: Namespace) -> None:
     check_preprocess(opt.preprocess)
     check_sizes(opt)
     check_folder(opt)
+    companions(opt.companions, opt.phase)
     if opt.isTrain:
         check_training(opt)
 

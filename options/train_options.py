@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from data.augment import augment
 from models.auxiliary import auxiliary, describe_losses
 from models.diffaugment import AUGMENTATIONS, augmentations
 from models.losses.gan import OBJECTIVES
@@ -70,6 +71,10 @@ class TrainOptions(BaseOptions):
         add("--warmup_epochs", type=at_least_0, default=0,
             help="epochs in which the learning rates climb in a straight line; --lr_policy plateau has none")
         add("--gan_mode", choices=sorted(OBJECTIVES), default="lsgan", help="adversarial objective")
+        add("--augment", type=augment, default="",
+            help="change what is read at random: some of rotate90, rotate={degrees at most}, "
+                 "scale={smallest}:{largest}, colour={strength}, noise={std of the range}, joined by commas "
+                 "(docs/data.md)")
         add("--auxiliary", type=auxiliary, default="",
             help="losses to add to G's, name=weight joined by commas, as in ssim=5,l1=10: "
                  f"{describe_losses()}; docs/plugins.md has their formulas, and how to add one")

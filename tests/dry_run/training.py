@@ -57,6 +57,9 @@ class Training:
     def step(self) -> Record:
         """One turn of train.py's loop, checked. Returns the record of train_step alone."""
         batch = batch_of(self.opt.batch_size, self.opt.crop_size, self.opt.crop_size)
+        if self.opt.auxiliary:
+            batch |= {"mask": torch.empty_like(batch["A"][:, :1]),
+                      "paired": torch.empty(self.opt.batch_size, 1, 1, 1)}
         with self.gpu.reading_nothing():
             with Record(batch, self.memories) as record:
                 losses = self.model.train_step(batch)

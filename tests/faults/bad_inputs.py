@@ -116,7 +116,7 @@ TRAINING = {
     "unknown objective": Bad("--gan_mode nothing", "--gan_mode: invalid choice"),
     "unknown loss": Bad("--auxiliary l3=1", "--auxiliary is 'l3=1', but 'l3' is none of l1"),
     "loss of no weight": Bad("--auxiliary tv=heavy", "'heavy' is no weight of tv"),
-    "loss without pairs": Bad("--auxiliary l1=1", "needs pairs, which --dataset_mode unaligned does not give"),
+    "loss without pairs": Bad("--auxiliary l1=1", "needs pairs, which --dataset_mode unaligned does not"),
     "loss without its mask": Bad("--auxiliary mask_l1=1", "--companions mask=trainA_mask"),
     "loss without its network": Bad("--auxiliary perceptual=1", "give --auxiliary_features FILE"),
     "network that is not there": Bad("--auxiliary perceptual=1 --auxiliary_features @/no.pt2", "no file"),
