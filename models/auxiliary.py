@@ -54,8 +54,8 @@ class AuxiliaryLosses:
         """The minibatch, with what the loss needs of it on the device. UsageError for what it lacks."""
         keys = [need for need in entry.needs if need not in (PAIRS, FEATURES)]
         if missing := [key for key in keys if key not in model.batch]:
-            raise UsageError(f"--auxiliary needs {missing[0]!r} in each minibatch, but the data set's items have "
-                             "no such key: see BaseDataset.gives")
+            raise UsageError(f"--auxiliary needs {missing[0]!r} in each minibatch, but the data set's items "
+                             "have no such key: see BaseDataset.gives")
         return {**model.batch, FEATURES: self.features,
                 **{key: model.to_device(model.batch, key) for key in keys}}
 
