@@ -121,6 +121,22 @@ def test_to_translate(options, tmp_path):
     assert agrees(find_dataset("unaligned")(opt)[2])
 
 
+def test_a_plug_in_moves_what_it_reads_alike(options, tmp_path):
+    """transform_pair, with every word that draws and every augmentation that moves."""
+    opt = options(preprocess="zoom_and_crop", augment="rotate90,rotate=20,scale=0.8:1.2", load_size=24)
+    labelled(tmp_path)
+    dataset = find_dataset("unaligned")(opt)
+    values = np.arange(400).reshape(20, 20) % 256
+    picture = Image.fromarray(values.astype(np.uint8))
+    pair = {"A": picture, "twin": picture, "label": Labels(picture), "again": Labels(picture)}
+    for seed in range(8):
+        found = dataset.transform_pair(pair, 1, np.random.default_rng(seed))
+        assert list(found) == list(pair) and all(x.shape == (1, 8, 8) for x in found.values())
+        assert torch.equal(found["A"], found["twin"]) and torch.equal(found["label"], found["again"])
+    with pytest.raises(UsageError, match="20x20 and 8x8 pixels belong together"):
+        dataset.transform_pair(pair | {"label": Labels(Image.new("L", (8, 8)))}, 1, np.random.default_rng(0))
+
+
 # ---- what is wrong with them
 
 

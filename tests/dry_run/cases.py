@@ -55,6 +55,7 @@ CASES = {
     "CUT, MoNCE": Case("--recipe monce"),
     "CUT, QS-Attn": Case("--recipe qsattn"),
     "CUT, places chosen by D": Case("--nce_sampling dag"),
+    "CUT, grey to colour": Case("--input_nc 1"),
     "CUT, auxiliary losses": Case(f"--auxiliary {AUXILIARY}"),
     "CUT, plateau": Case("--lr_policy plateau", kept=True),
     "FastCUT": Case("--CUT_mode FastCUT", period=2),

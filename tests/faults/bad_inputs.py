@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 
 
 class Bad(NamedTuple):
@@ -82,6 +83,16 @@ def intrude(path: str, legacy: bool = False) -> Callable[[Path], Any]:
             (root / path).write_bytes(pickle.dumps(content))
         else:
             torch.save(content, root / path)
+    return prepare
+
+
+def masks(path: str, count: int = 6, size: tuple[int, int] = (40, 40)) -> Callable[[Path], Any]:
+    """The right images with a folder of masks."""
+    def prepare(root: Path) -> None:
+        shutil.copytree(root / "images", root / path)
+        (root / path / "trainA_mask").mkdir()
+        for number in range(count):
+            Image.new("L", size).save(root / path / "trainA_mask" / f"{number}.png")
     return prepare
 
 
@@ -160,7 +171,34 @@ TRAINING = {
     "data is a file": Bad("--dataroot @/data", "is missing", write("data", "no folder")),
     "checkpoints is a file": Bad("--checkpoints_dir @/taken", "Not a directory", write("taken", "")),
     "name is a file": Bad("--name taken", "File exists", write("checkpoints/taken", "")),
+    # what belongs to images, lists, augmentation, options from a file
+    "mask that is not there": Bad("--companions mask=trainA_mask", "there is no folder"),
+    "mask of one image missing": Bad("--dataroot @/data --companions mask=trainA_mask",
+                                     "have no file of their name", masks("data", count=5)),
+    "mask of another size": Bad("--dataroot @/data --companions mask=trainA_mask", "measures 8x9 pixels, but",
+                                masks("data", size=(8, 9))),
+    "no companions": Bad("--companions mask", "'mask' is no name=folder"),
+    "list that names missing files": Bad("--dataroot @/list.csv", "names 1 files that are missing",
+                                         write("list.csv", "A,B\nno.png,\n")),
+    "list without columns": Bad("--dataroot @/list.csv", "has no column A or B", write("list.csv", "x\n1\n")),
+    "list without the split": Bad("--dataroot @/list.csv", "has no rows of the split 'train'",
+                                  write("list.csv", "A,B,split\nx,y,test\n")),
+    "list of bad weights": Bad("--dataroot @/list.csv", "has a weight that is no number",
+                               write("list.csv", "A,B,weight\nimages/trainA/0.png,images/trainB/0.png,x\n")),
+    "list that is no JSON": Bad("--dataroot @/list.jsonl", "list.jsonl cannot be read",
+                                write("list.jsonl", "{")),
+    "pairs that are none": Bad("--dataset_mode aligned", "1 of 6 images of A have no partner in B"),
+    "pairs above all": Bad("--dataset_mode aligned --paired_ratio 2", "--paired_ratio is 2; it must be"),
+    "unknown augmentation": Bad("--augment wiggle=1", "'wiggle' is none of rotate90"),
+    "augmentation by nothing": Bad("--augment rotate", "'rotate' should be rotate="),
+    "config that is not there": Bad("--config @/no.json", "no.json cannot be read"),
+    "config with an unknown name": Bad("--config @/c.json", "did you mean --ngf?",
+                                       write("c.json", '{"ngff": 1}')),
+    "config with a wrong value": Bad("--config @/c.json", "holds 'x' for --lr",
+                                     write("c.json", '{"lr": "x"}')),
     # resuming
+    "config beside a record": Bad("--continue_train --config @/c.json", "has no effect with --continue_train",
+                                  write("c.json", "{}")),
     "no run to continue": Bad("--continue_train --name nobody", "holds run: check --name"),
     "no such epoch": Bad("--continue_train --epoch 77", "choose one with --epoch"),
     "no run to begin from": Bad("--continue_train --pretrained_name nobody", "nobody does not exist"),
@@ -215,7 +253,9 @@ TRANSLATION = {
     "other width": Bad("--ngf 8", "look at --netG, --ngf"),
     "no data": Bad("--dataroot @/nowhere", "nowhere', which does not exist"),
     "empty data": Bad("--dataroot @/data", "should hold domain A's images", folder("data")),
-    "data is a text": Bad("--dataroot @/data.txt", "data.txt", write("data.txt", "no image"), code=1),
+    "data is a text": Bad("--dataroot @/data.txt", "data.txt names 1 files that are missing",
+                          write("data.txt", "no image")),
+    "data is no image": Bad("--dataroot @/data.doc", "data.doc", write("data.doc", "no image"), code=1),
     "results is a file": Bad("--results_dir @/taken", "taken", write("taken", ""), code=1),
     "style image that is not there": Bad("--model munit --style_image @/no.png",
                                          "--style_image cannot be read"),
