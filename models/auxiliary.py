@@ -32,7 +32,7 @@ class Translating(Protocol):
 
 
 class AuxiliaryLosses:
-    """The losses of --auxiliary with their weights, for the network `generator`, which makes fake_B."""
+    """The losses of --auxiliary with their weights."""
 
     def __init__(self, weights: Mapping[str, float], features: "Features | None"):
         table = available()
@@ -41,7 +41,7 @@ class AuxiliaryLosses:
 
     def add_to(self, loss: Tensor, model: Translating) -> Tensor:
         """loss, the first that the model's generators minimise in a step, plus these; each is shown."""
-        target = model.real_B if "real_B" in vars(model) else model.real_A[:0]      # of one domain: no other
+        target = vars(model).get("real_B")      # a model of one domain has no other
         fake = model.output()
         for name, entry in self.losses.items():
             wanted = self.pairs_alone(target, fake, model) if PAIRS in entry.needs else target
