@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import ema
@@ -17,7 +16,7 @@ from models.auxiliary import AuxiliaryLosses, create_auxiliary
 from models.compiled import announce_first_step, compile_network
 from models.ema import EMA
 from models.graphed_step import Batch, CudaGraphs, GraphedStep
-from models.networks.base import Generator, Network
+from models.networks.base import Generator, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer
 from models.precision import Precision, gives_one_size, to_channels_last
@@ -284,24 +283,3 @@ class BaseModel(ABC):
         ema.resume(self.ema, state.get("ema"))
         if self.graphed:
             self.graphed.forget()
-
-
-def translate(net: nn.Module, images: Tensor) -> Tensor:
-    """net(images) at any size: a Network's images are padded to sides that it takes, and cropped back.
-
-    images: [B, C, H, W] in [-1, 1]. Returns [B, C_out, H, W]. Another module gets the images as they are.
-    """
-    if not isinstance(net, Network):
-        return net(images)
-    height, width = images.shape[-2:]
-    return net(fit_sides(net, images))[..., :height, :width]
-
-
-def fit_sides(net: Network, images: Tensor) -> Tensor:
-    """The images [B, C, H, W], padded below and at the right to the next sides that the network takes."""
-    height, width = images.shape[-2:]
-    down, right = (max(-side % net.size_multiple, net.smallest_side - side) for side in (height, width))
-    if down or right:
-        mode = "reflect" if down < height and right < width else "replicate"
-        images = F.pad(images, (0, right, 0, down), mode=mode)
-    return images

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from data.base_dataset import BaseDataset
 from models import auxiliary
@@ -21,6 +22,8 @@ MODELS = {
                "--ngf", "2", "--batch_size", "2"),
     "CycleGAN": ("--model", "cycle_gan"), "GcGAN": ("--model", "gcgan"),
     "DistanceGAN": ("--model", "distance_gan"),
+    "EnCo": ("--model", "enco", "--netF_nc", "8", "--num_patches", "8", "--nce_layers", "4,8"),
+    "MUNIT": ("--model", "munit", "--crop_size", "64", "--load_size", "64"),
 }
 WEIGHTS = {"l1": 10.0, "pyramid_l1": 2.0, "ssim": 5.0, "gradient": 1.0, "colour": 3.0, "tv": 0.5,
            "mask_l1": 4.0}
@@ -38,18 +41,23 @@ def batch(**more: torch.Tensor) -> dict[str, torch.Tensor]:
     return batch_of(2) | {"mask": mask} | more
 
 
+def enlarged(images: dict[str, torch.Tensor], side: int) -> dict[str, torch.Tensor]:
+    return {key: F.interpolate(x, (side, side)) for key, x in images.items()}
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("flags", MODELS.values(), ids=MODELS)
 def test_is_shown_by_name_and_learnt_by_G(flags, precision):
     """The first G is that of the step without; after a step with --auxiliary, its weights differ."""
     plain, model = (build(*flags, "--precision", precision, *more) for more in ((), ("--auxiliary", ALL)))
+    images = enlarged(batch(), model.opt.crop_size)
     torch.manual_seed(0)
-    alone = plain.train_step(batch())
+    alone = plain.train_step(images)
     torch.manual_seed(0)
-    losses = model.train_step(batch())
+    losses = model.train_step(images)
     fake = model.output().detach().float()
     for name, weight in WEIGHTS.items():
-        expected = LOSSES[name].loss(model.real_A, fake, model.real_B, batch())
+        expected = LOSSES[name].loss(model.real_A, fake, model.real_B, images)
         assert losses[name].item() == pytest.approx(weight * expected.item(), rel=1e-5)
         assert losses[name].dtype == torch.float32 and not losses[name].requires_grad
     added = sum(losses[name].item() for name in WEIGHTS)
