@@ -22,7 +22,7 @@ MODELS = {
                "--ngf", "2", "--batch_size", "2"),
     "CycleGAN": ("--model", "cycle_gan"), "GcGAN": ("--model", "gcgan"),
     "DistanceGAN": ("--model", "distance_gan"),
-    "EnCo": ("--model", "enco", "--netF_nc", "8", "--num_patches", "8", "--nce_layers", "4,8"),
+    "EnCo": ("--model", "enco", "--netF_nc", "8", "--num_patches", "8"),
     "MUNIT": ("--model", "munit", "--crop_size", "64", "--load_size", "64"),
 }
 WEIGHTS = {"l1": 10.0, "pyramid_l1": 2.0, "ssim": 5.0, "gradient": 1.0, "colour": 3.0, "tv": 0.5,
