@@ -22,6 +22,7 @@ MODELS = {
                "--ngf", "2", "--batch_size", "2"),
     "CycleGAN": ("--model", "cycle_gan"), "GcGAN": ("--model", "gcgan"),
     "DistanceGAN": ("--model", "distance_gan"),
+    "DCLGAN": ("--model", "dclgan", *CUT),
     "EnCo": ("--model", "enco", "--netF_nc", "8", "--num_patches", "8"),
     "MUNIT": ("--model", "munit", "--crop_size", "64", "--load_size", "64"),
 }
