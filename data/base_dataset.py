@@ -4,7 +4,7 @@ import copy
 import os
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +12,11 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data.augment import augmentations
+from data.companions import Companion, Labels, check_sizes, companions, load_labels
 from data.image_cache import create_cache
 from data.image_folder import EXTENSIONS, MODES, BadImage, Domain, find_images, load_image, tolerated_bad
+from data.image_list import OWN_COLUMNS, Row, is_list, read_list, resolve
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import DataError, UsageError
 
@@ -37,14 +40,20 @@ class BaseDataset(Dataset, ABC):
     """A data set writes `__len__` and `item`, calls `add_domain` for each domain, and may add flags.
 
     domains: "A", "B" -> the images of that domain.
+    rows: of a list, the rows of each domain's images.
     """
+
+    half_images = False     # whether an image file holds two, side by side
 
     def __init__(self, opt: Namespace):
         self.opt = opt
         self.domains: dict[str, Domain] = {}
+        self.rows: dict[str, list[Row]] = {}
+        self._companions: list[tuple[Companion, list[str]]] = []        # with a path for each image
         words = check_preprocess(opt.preprocess)
         exact = words == ("none",) and not opt.isTrain  # in translation the model pads and crops back
-        self._transform = Transform(words, opt.isTrain and not opt.no_flip, 1 if exact else SIDE_MULTIPLE)
+        self._transform = Transform(words, opt.isTrain and not opt.no_flip, 1 if exact else SIDE_MULTIPLE,
+                                    augmentations(opt.augment) if opt.isTrain else ())
         self._cache = create_cache(opt)
         self._geometry = Geometry(opt.load_size, opt.crop_size, opt.random_scale_max)
 
@@ -53,9 +62,21 @@ class BaseDataset(Dataset, ABC):
         """Add flags, or change defaults, of this data set."""
         return parser
 
+    @staticmethod
+    def gives(opt: Namespace) -> set[str]:
+        """What items hold beside A and B, for losses that need it: keys that belong to the input's images,
+        and "pairs" where B shows what A should become.
+        """
+        belonging = companions(opt.companions, opt.phase)
+        return {companion.key for companion in belonging if companion.domain == opt.direction[0]}
+
     @abstractmethod
     def __len__(self) -> int:
         """Items of an epoch."""
+
+    def weights(self) -> np.ndarray | None:
+        """How often, relative to each other, the items are drawn in training, [len]; None: once an epoch."""
+        return None
 
     @abstractmethod
     def item(self, index: int, epoch: int, random: np.random.Generator) -> dict[str, Any]:
@@ -96,8 +117,16 @@ class BaseDataset(Dataset, ABC):
         return channels
 
     def add_domain(self, domain: str, folder: str, limit: float) -> None:
-        """Make the first `limit` images of a folder, or one image file, a domain. UsageError for none."""
-        if os.path.isfile(folder):
+        """Make the first `limit` images of a folder or a list, or one image file, a domain.
+
+        Their companions are found, too. Raises UsageError for none.
+        """
+        if is_list(folder):
+            rows = [row for row in read_list(folder, self.opt.phase) if row.get(domain)]
+            self.rows[domain] = rows[:int(min(limit, len(rows)))]
+            paths = [resolve(folder, row[domain]) for row in self.rows[domain]]
+            folder = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else folder
+        elif os.path.isfile(folder):
             folder, paths = os.path.dirname(folder) or ".", [folder]
         elif os.path.isdir(folder):
             paths = find_images(folder, limit)
@@ -110,6 +139,21 @@ class BaseDataset(Dataset, ABC):
                              f"({' '.join(EXTENSIONS)}), but holds {_contents(folder)}; "
                              "see --dataroot and --phase")
         self.domains[domain] = Domain(folder, paths, self.channels(domain))
+        for companion in companions(self.opt.companions, self.opt.phase):
+            if companion.domain == domain:
+                self._add_companion(companion)
+
+    def _add_companion(self, companion: Companion) -> None:
+        """Find the companion of each image. Raises UsageError for one that is missing or of another size."""
+        images, root = self.domains[companion.domain], self.opt.dataroot
+        if is_list(root):
+            names = [row.get(companion.source, "") for row in self.rows[companion.domain]]
+            found = companion.listed(root, names)
+        else:
+            names = [self.relative_name(companion.domain, path) for path in images.paths]
+            found = companion.paths(os.path.join(root, companion.source), names)
+        check_sizes(images.paths, found, half=self.half_images)
+        self._companions.append((companion, found))
 
     def relative_name(self, domain: str, path: str) -> str:
         """An image's path below its domain's folder, without the extension."""
@@ -123,41 +167,70 @@ class BaseDataset(Dataset, ABC):
         bad: list[str] = []
         geometry = self._geometry_in(epoch)
         for domain, number in numbers.items():
-            found = self.read_image(domain, number, bad, geometry)
+            belonging: dict[str, Labels | str] = {}
+            found = self.read_image(domain, number, bad, geometry, belonging)
             if found:
                 image, path = found
+                if belonging:
+                    item |= self.finish_alike(belonging, geometry, random)
                 item[domain] = self._transform.finish(image, geometry, random)
                 item[f"{domain}_paths"] = path
         return item | {"bad": bad} if bad else item
 
-    def read_image(self, domain: str, number: int, bad: list[str],
-                   geometry: Geometry | None = None) -> tuple[Image, str] | None:
+    def read_image(self, domain: str, number: int, bad: list[str], geometry: Geometry | None = None,
+                   belonging: dict[str, Labels | str] | None = None, *,
+                   replace: bool = True) -> tuple[Image, str] | None:
         """Image `number` of a domain and its path. The reason for each bad one on the way is added to `bad`.
 
         In training the next readable image replaces a bad one; too many in a row raise DataError. In
         translation the answer is None: a result under another image's name would mislead.
-        geometry: apply the words of --preprocess that draw nothing too.
+        geometry: apply the words of --preprocess that draw nothing too. belonging: is filled with the image's
+        companions, and what else a list says of it, by key. replace: False, if no other image is of use.
         """
-        images = self.domains[domain]
+        images, replace = self.domains[domain], replace and self.opt.isTrain
         how = (images.channels, *((self._transform.fixed, *geometry[:2]) if geometry else ()))
-        tries = min(tolerated_bad(len(images)) + 1, len(images)) if self.opt.isTrain else 1
+        tries = min(tolerated_bad(len(images)) + 1, len(images)) if replace else 1
         for offset in range(tries):
-            path = images.paths[(number + offset) % len(images)]
+            place = (number + offset) % len(images)
+            path = images.paths[place]
             image = self._cache.get(path, how)
-            if image is None:
-                try:
+            try:
+                if image is None:
                     image = load_image(path, images.channels)
-                except BadImage as error:
-                    bad.append(str(error))
-                    continue
-                image = self._transform.prepare(image, geometry) if geometry else image
-                self._cache.put(path, how, image)
-            return image, path
-        if not self.opt.isTrain:
+                    image = self._transform.prepare(image, geometry) if geometry else image
+                    self._cache.put(path, how, image)
+                if belonging is not None and (self._companions or self.rows):
+                    belonging |= self._belonging(domain, place, geometry)
+                return image, path
+            except BadImage as error:
+                bad.append(str(error))
+        if not replace:
             return None
         folder = os.path.dirname(images.paths[number])
         gone = "" if os.path.isdir(folder) else f"the folder {folder!r} is gone: "
         raise DataError(f"{gone}{tries} images in a row cannot be read: {'; '.join(bad[-tries:])}")
+
+    def _belonging(self, domain: str, place: int, geometry: Geometry | None) -> dict[str, Labels | str]:
+        """The companions of an image by key, prepared as it is, and the further columns of its row in a list.
+
+        Raises BadImage.
+        """
+        found: dict[str, Labels | str] = {}
+        if domain == self.input_domain and domain in self.rows:
+            used = {*OWN_COLUMNS, *(companion.source for companion, _ in self._companions)}
+            found |= {key: text for key, text in self.rows[domain][place].items() if key not in used}
+        for companion, paths in self._companions:
+            if companion.domain == domain:
+                labels = load_labels(paths[place])
+                found[companion.key] = self._transform.prepare(labels, geometry) if geometry else labels
+        return found
+
+    def finish_alike(self, images: Mapping[str, Image | Labels | str], geometry: Geometry,
+                     random: np.random.Generator) -> dict[str, Tensor | str]:
+        """Prepared images and companions of one size by key, moved alike; `random` stays where it was."""
+        return {key: image if isinstance(image, str) else
+                self._transform.finish(image, geometry, copy.deepcopy(random))
+                for key, image in images.items()}
 
     def transform(self, image: Image, epoch: int, random: np.random.Generator) -> Tensor:
         """The image through --preprocess; [C, H, W] in [-1, 1].
@@ -166,7 +239,12 @@ class BaseDataset(Dataset, ABC):
         """
         return self._transform(image, self._geometry_in(epoch), random)
 
-    def transform_together(self, images: Sequence[Image], epoch: int,
+    def transform_pair(self, images: Mapping[str, Image | Labels], epoch: int,
+                       random: np.random.Generator) -> dict[str, Tensor]:
+        """`transform_together` of images and companions by key; companions keep their values."""
+        return dict(zip(images, self.transform_together(list(images.values()), epoch, random), strict=True))
+
+    def transform_together(self, images: Sequence[Image | Labels], epoch: int,
                            random: np.random.Generator) -> list[Tensor]:
         """`transform` of several images of one size with the same draws: zoomed, cropped, mirrored alike.
 

@@ -54,6 +54,27 @@ def load_image(path: str, channels: int) -> Image.Image:
     As in the reference, transparency is dropped, so that hidden colours show, and an EXIF rotation is not
     applied. 16-bit gray is scaled to 8 bits.
     """
+    image = decode(path)
+    if image.mode == "F" or image.mode == "I" and not _fits_16_bits(image):
+        raise BadImage(_one_line(path, f"pixels of mode {image.mode} have no known range"))
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
+    image.info.pop("transparency", None)  # else PIL warns that convert will drop it
+    return image.convert(MODES[channels])
+
+
+def load_values(path: str) -> Image.Image:
+    """The image with the numbers that are in its file, of a palette its indices. Raises BadImage."""
+    image = decode(path)
+    if image.mode in ("1", "P"):
+        return Image.fromarray(np.asarray(image).astype(np.uint8))
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(np.asarray(image).astype(np.int32))
+    return image
+
+
+def decode(path: str) -> Image.Image:
+    """The image in a file, in the mode that it has there. Raises BadImage."""
     try:
         if not os.path.isfile(path):  # opening a pipe would wait forever
             raise OSError("not a file, or a link to nothing")
@@ -61,12 +82,7 @@ def load_image(path: str, channels: int) -> Image.Image:
             image.load()
     except Exception as error:  # decoders answer damaged bytes with errors of every kind
         raise BadImage(_one_line(path, str(error) or type(error).__name__)) from error
-    if image.mode == "F" or image.mode == "I" and not _fits_16_bits(image):
-        raise BadImage(_one_line(path, f"pixels of mode {image.mode} have no known range"))
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
-    image.info.pop("transparency", None)  # else PIL warns that convert will drop it
-    return image.convert(MODES[channels])
+    return image
 
 
 def _fits_16_bits(image: Image.Image) -> bool:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.base_dataset import ORDER, BaseDataset, Position, random_stream
 from data.image_folder import tolerated_bad
+from data.image_list import drawn
 from util.console import say
 from util.errors import DataError, RunError, UsageError
 
@@ -41,7 +42,7 @@ class Loader:
         self.bad: list[str] = []
         self._training = opt.isTrain
         self._copy = DeviceCopier(opt.device)
-        self._order = _Order(len(dataset), opt)
+        self._order = _Order(len(dataset), opt, dataset.weights() if opt.isTrain else None)
         self.images_per_epoch = self._order.images
         workers = min(opt.num_threads, len(self._order))
         with _any_number_of_workers():
@@ -110,8 +111,8 @@ class Loader:
 class _Order:
     """The positions of each minibatch of an epoch."""
 
-    def __init__(self, items: int, opt: Namespace):
-        self.epoch, self.skip_images = 1, 0
+    def __init__(self, items: int, opt: Namespace, weights: np.ndarray | None):
+        self.epoch, self.skip_images, self._weights = 1, 0, weights
         self._items, self._batch_size, self._seed = items, opt.batch_size, opt.seed
         self._shuffled = opt.isTrain and not opt.serial_batches
         self.images = items // opt.batch_size * opt.batch_size if opt.isTrain else items
@@ -120,9 +121,11 @@ class _Order:
         return -(-self.images // self._batch_size)
 
     def __iter__(self) -> Iterator[list[Position]]:
-        order = np.arange(self._items)
+        order, random = np.arange(self._items), random_stream(self._seed, self.epoch, 0, ORDER)
+        if self._weights is not None:
+            order = drawn(self._weights, random.random())
         if self._shuffled:
-            random_stream(self._seed, self.epoch, 0, ORDER).shuffle(order)
+            random.shuffle(order)
         first = self.skip_images - self.skip_images % self._batch_size
         for start in range(first, self.images, self._batch_size):
             indices = order[start:min(start + self._batch_size, self.images)].tolist()

@@ -47,6 +47,9 @@ class SingleimageDataset(BaseDataset):
         self._images = {domain: self._only_image(domain, folder)
                         for domain, folder in self._folders().items()}
         self._drawn: tuple[tuple[int, int], dict[str, Crops]] | None = None
+        if opt.companions or opt.isTrain and opt.augment:
+            raise UsageError("--dataset_mode singleimage reads one image a domain, without --companions and "
+                             "--augment: leave them out")
         words = check_preprocess(opt.preprocess)
         self._zooms, self._patches = "zoom" in words, words in (("zoom", "patch"), ("patch",))
         if opt.isTrain:

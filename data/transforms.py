@@ -14,6 +14,7 @@ import torch
 from PIL.Image import Image, Resampling, Transpose
 from torch import Tensor
 
+from data.companions import Labels
 from util.errors import UsageError
 
 SIDE_MULTIPLE = 4  # of the sides in pixels: a generator that downsamples by 2 twice returns such sides
@@ -80,8 +81,10 @@ def round_sides(image: Image, multiple: int) -> Image:
     return resize(image, width, height)
 
 
-def to_tensor(image: Image) -> Tensor:
-    """An "L" or "RGB" image as float32 [C, H, W] in [-1, 1], C = 1 or 3."""
+def to_tensor(image: Image | Labels) -> Tensor:
+    """An "L" or "RGB" image as float32 [C, H, W] in [-1, 1], C = 1 or 3; labels as they are."""
+    if isinstance(image, Labels):
+        return image.to_tensor()
     pixels = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1)  # [H, W, C] in 0..255
     return pixels.permute(2, 0, 1).float().div(127.5).sub(1).contiguous()
 
@@ -126,13 +129,17 @@ def check_preprocess(value: str) -> tuple[str, ...]:
 
 
 class Transform(NamedTuple):
-    """From a PIL image to a tensor [C, H, W] in [-1, 1]: the words, rounding, mirroring."""
+    """From a PIL image to a tensor [C, H, W] in [-1, 1]: the words, rounding, mirroring.
+
+    augment: further changes, behind the fixed words, of an image by random numbers of their own.
+    """
 
     words: tuple[str, ...]
     flip: bool  # mirrored left to right with probability 1/2
     multiple: int = SIDE_MULTIPLE  # of the sides; 1 keeps them as they are
+    augment: tuple[Callable[[Image | Labels, np.random.Generator], Image | Labels], ...] = ()
 
-    def __call__(self, image: Image, geometry: Geometry, random: np.random.Generator) -> Tensor:
+    def __call__(self, image: Image | Labels, geometry: Geometry, random: np.random.Generator) -> Tensor:
         return self.finish(self.prepare(image, geometry), geometry, random)
 
     @property
@@ -140,14 +147,16 @@ class Transform(NamedTuple):
         """The words before the first that draws anything; their result can be cached."""
         return tuple(takewhile(lambda word: word not in DRAWING, self.words))
 
-    def prepare(self, image: Image, geometry: Geometry) -> Image:
+    def prepare(self, image: Image | Labels, geometry: Geometry) -> Image | Labels:
         """The image after the fixed words, which is the same in every epoch."""
         for word in self.fixed:
             image = WORDS[word](image, geometry, None)
         return image
 
-    def finish(self, image: Image, geometry: Geometry, random: np.random.Generator) -> Tensor:
-        """The tensor of a prepared image: the other words, rounding, mirroring."""
+    def finish(self, image: Image | Labels, geometry: Geometry, random: np.random.Generator) -> Tensor:
+        """The tensor of a prepared image: augmentation, the other words, rounding, mirroring."""
+        for change in self.augment:     # each draws once here: what it draws beside does not move the rest
+            image = change(image, np.random.default_rng(random.integers(2**63)))
         for word in self.words[len(self.fixed):]:
             image = WORDS[word](image, geometry, random)
         image = round_sides(image, self.multiple)

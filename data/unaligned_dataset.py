@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from data.base_dataset import BaseDataset
+from data.image_list import is_list, read_list, weights_of
 
 PHASE_FOLDERS = {phase + domain for phase in ("train", "val", "test") for domain in "AB"}
 
@@ -17,7 +18,8 @@ class UnalignedDataset(BaseDataset):
     In translation, every image of the input domain (A, or B with --direction BtoA) once. The other domain may
     be missing. Where it is there, each input comes with the image of the same name or, if some have none,
     with the one at the same place, modulo their number. With phase test and no test folder, val is used.
-    A --dataroot that is itself an image, or a folder of images, is the input domain.
+    A --dataroot that is itself an image, or a folder of images, is the input domain. One that is a list gives
+    both domains their images, and images their weights.
     """
 
     def __init__(self, opt: Namespace):
@@ -27,6 +29,7 @@ class UnalignedDataset(BaseDataset):
             # in translation a partner is looked for among all images of the other domain
             limit = opt.max_dataset_size if opt.isTrain or domain == self.input_domain else float("inf")
             self.add_domain(domain, folder, limit)
+        self._weights = {domain: weights_of(opt.dataroot, rows) for domain, rows in self.rows.items()}
         self._partners = {} if opt.isTrain else self._pair()  # other domain -> its image's number, by input
 
     def __len__(self) -> int:
@@ -38,13 +41,30 @@ class UnalignedDataset(BaseDataset):
         if not self.opt.isTrain:
             partners = {domain: numbers[index] for domain, numbers in self._partners.items()}
             return self.read({self.input_domain: index, **partners}, epoch, random)
-        size_a, size_b = len(self.domains["A"]), len(self.domains["B"])
-        index_b = index % size_b if self.opt.serial_batches else int(random.integers(size_b))
-        return self.read({"A": index % size_a, "B": index_b}, epoch, random)
+        index_a = index % len(self.domains["A"])
+        return self.read({"A": index_a, "B": self.draw_B(index, random)}, epoch, random)
+
+    def draw_B(self, index: int, random: np.random.Generator) -> int:
+        """The number of the image of B that comes with item `index` of A in training."""
+        size, weights = len(self.domains["B"]), self._weights.get("B")
+        if self.opt.serial_batches:
+            return index % size
+        if weights is None:
+            return int(random.integers(size))
+        return int(random.choice(size, p=weights / weights.sum()))
+
+    def weights(self) -> np.ndarray | None:
+        """Those of A, as its images come round."""
+        weights = self._weights.get("A")
+        return None if weights is None else np.resize(weights, len(self))
 
     def _find_folders(self, dataroot: str) -> dict[str, str]:
         """Domain -> folder. In translation the other domain is left out where its folder is missing."""
         here, other = self.input_domain, "A" if self.input_domain == "B" else "B"
+        if is_list(dataroot):
+            rows = read_list(dataroot, self.opt.phase)
+            complete = self.opt.isTrain or all(row.get(other) for row in rows if row.get(here))
+            return {domain: dataroot for domain in (here, other) if domain == here or complete}
         phase = self.opt.phase
         if phase == "test" and not _is_folder(dataroot, "test" + here) and _is_folder(dataroot, "val" + here):
             phase = "val"
@@ -57,6 +77,9 @@ class UnalignedDataset(BaseDataset):
 
     def _pair(self) -> dict[str, list[int]]:
         """Other domain -> for each input, the number of the image that it comes with."""
+        if self.rows:
+            return {domain: list(range(len(rows))) for domain, rows in self.rows.items()
+                    if domain != self.input_domain}
         names = {domain: [self.relative_name(domain, path) for path in images.paths]
                  for domain, images in self.domains.items()}
         inputs = names.pop(self.input_domain)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import ema
+from models.auxiliary import AuxiliaryLosses, create_auxiliary
 from models.compiled import announce_first_step, compile_network
 from models.ema import EMA
 from models.graphed_step import Batch, CudaGraphs, GraphedStep
-from models.networks.base import Generator, Network
+from models.networks.base import Generator, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer
 from models.precision import Precision, gives_one_size, to_channels_last
@@ -30,7 +30,7 @@ class BaseModel(ABC):
 
     networks: names in checkpoint files -> modules. Generators' names begin with G, discriminators' with D.
     optimizers: the same names -> optimizers. ema: averages of the generators' weights (--ema), or None.
-    losses: what the step under way shows, name -> scalar on the device; every method of it may add to them.
+    batch, losses: of the step under way, the minibatch, and what it shows (name -> scalar on the device).
     loss_names: the order in which losses are shown; others follow behind.
     gan_weight: the weight that the loss G_GAN carries.
     """
@@ -51,6 +51,7 @@ class BaseModel(ABC):
         self.losses: dict[str, Tensor] = {}
         self.ema: EMA | None = None
         self.graphed: GraphedStep | None = None
+        self.auxiliary: AuxiliaryLosses | None = create_auxiliary(opt) if opt.isTrain else None
         self.precision = Precision(opt.precision, opt.device,
                                    fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
         if opt.isTrain:
@@ -145,7 +146,7 @@ class BaseModel(ABC):
 
     def eager_step(self, batch: Batch) -> dict[str, Tensor]:
         """All that the device does in a step. Returns the losses in the order in which they are shown."""
-        self.losses = {}
+        self.losses, self.batch = {}, batch
         with self.precision.autocast():
             self.set_input(batch)
             if "batch" in inspect.signature(self.optimize_parameters).parameters:
@@ -153,6 +154,8 @@ class BaseModel(ABC):
             else:
                 self.optimize_parameters()
         self.precision.end_step()
+        if self.auxiliary:
+            self.auxiliary.check_step(self.losses, self.opt.model)
         order = [name for name in self.loss_names if name in self.losses]
         return {name: self.losses[name].detach() for name in (*order, *self.losses)}
 
@@ -165,15 +168,21 @@ class BaseModel(ABC):
     def update(self, *names: str, loss: Tensor) -> None:
         """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
 
-        The sum of what generators minimise (names that begin with G) is shown as the loss G. A network
-        without an optimizer has nothing to learn and is passed over.
+        The sum of what generators minimise (names that begin with G), the losses of --auxiliary among it, is
+        shown as the loss G. A network without an optimizer has nothing to learn and is passed over.
         """
         if any(name.startswith("G") for name in names):
+            if self.auxiliary and "G" not in self.losses:
+                loss = self.auxiliary.add_to(loss, self)
             self.losses["G"] = self.losses["G"] + loss if "G" in self.losses else loss
         self.precision.backward(loss, self.parameters_of(*names))
         for optimizer in (self.optimizers[name] for name in names if name in self.optimizers):
             self.precision.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
+
+    def output(self) -> Tensor:
+        """What G makes of real_A, pixel by pixel at its place: what --auxiliary looks at."""
+        return self.fake_B
 
     def parameters_of(self, *names: str) -> list[nn.Parameter]:
         """What the optimizers of the networks of these names change."""
@@ -274,24 +283,3 @@ class BaseModel(ABC):
         ema.resume(self.ema, state.get("ema"))
         if self.graphed:
             self.graphed.forget()
-
-
-def translate(net: nn.Module, images: Tensor) -> Tensor:
-    """net(images) at any size: a Network's images are padded to sides that it takes, and cropped back.
-
-    images: [B, C, H, W] in [-1, 1]. Returns [B, C_out, H, W]. Another module gets the images as they are.
-    """
-    if not isinstance(net, Network):
-        return net(images)
-    height, width = images.shape[-2:]
-    return net(fit_sides(net, images))[..., :height, :width]
-
-
-def fit_sides(net: Network, images: Tensor) -> Tensor:
-    """The images [B, C, H, W], padded below and at the right to the next sides that the network takes."""
-    height, width = images.shape[-2:]
-    down, right = (max(-side % net.size_multiple, net.smallest_side - side) for side in (height, width))
-    if down or right:
-        mode = "reflect" if down < height and right < width else "replicate"
-        images = F.pad(images, (0, right, 0, down), mode=mode)
-    return images

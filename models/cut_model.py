@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
 from models.contrastive.momentum_queue import MomentumQueue
-from models.contrastive.patch_nce import INPUT, TARGET, PatchNCE, stack_domains
+from models.contrastive.patch_nce import INPUT, TARGET, PatchNCE, as_input, stack_domains
 from models.early_backward import early_backward
-from models.nce_flags import add_nce_flags, check_nce_flags, chosen, gamma_of, layer_numbers
+from models.nce_flags import add_nce_flags, check_channels, check_nce_flags, chosen, gamma_of, layer_numbers
 from models.networks import GENERATORS, PROJECTORS
 from util.errors import UsageError
 from util.flags import number, str2bool
@@ -86,7 +86,7 @@ class CUTModel(AdversarialModel):
             queue = MomentumQueue(self.netG, self.netF, size=opt.nce_queue_size, momentum=opt.nce_momentum)
         return PatchNCE(
             self.netG, self.netF, layers=layers, queue=queue, one_pass=self.repeatable["G"],
-            internal_negatives=opt.nce_negatives != "external",
+            channels=opt.input_nc, internal_negatives=opt.nce_negatives != "external",
             **chosen(opt, self.netF, self.netD, self.nce_gamma))
 
     def start_epoch(self, epoch: int) -> None:
@@ -140,7 +140,8 @@ class CUTModel(AdversarialModel):
 
         The NCE loss's key features are kept from this same pass where that gives what another would.
         """
-        images = [x.flip(3) for x in sources] if self.flipped_for_equivariance else sources
+        images = [as_input(x.flip(3) if self.flipped_for_equivariance else x, self.opt.input_nc)
+                  for x in sources]
         nce = self.patch_nce
         keep = (self.opt.lambda_NCE > 0 and nce.one_pass and not nce.queue
                 and not self.flipped_for_equivariance and not self.overrides("calculate_NCE_loss"))
@@ -149,6 +150,10 @@ class CUTModel(AdversarialModel):
         if keep:
             nce.keep(sources, [features for _, features in passes])
         return [output for outputs, _ in passes for output in outputs.split(len(self.real_A))]
+
+    def output(self) -> Tensor:
+        """fake_B, mirrored back in a flipped step."""
+        return self.fake_B.flip(3) if self.flipped_for_equivariance else self.fake_B
 
     def compute_D_loss(self) -> Tensor:
         """Half of D's losses on real_B and on detached fake_B, and the gradient penalty of --gan_mode."""
@@ -271,8 +276,6 @@ def check_cut_flags(opt: Namespace) -> None:
     """Raise UsageError for flags with which the losses cannot be computed, or teach nothing."""
     if opt.lambda_GAN == 0 and opt.lambda_NCE == 0:
         raise UsageError("--lambda_GAN and --lambda_NCE are both 0: G would learn nothing; raise one of them")
-    if opt.input_nc != opt.output_nc and (opt.lambda_NCE > 0 or opt.nce_idt):
-        raise UsageError(f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ, but the NCE "
-                         "loss runs G on its output: use equal numbers (images are converted to them), "
-                         "or another --model")
     check_nce_flags(opt)
+    if opt.input_nc != opt.output_nc and (opt.lambda_NCE > 0 or opt.nce_idt):
+        check_channels(opt)

@@ -13,7 +13,8 @@ from torch import Tensor
 from data.image_folder import BadImage, load_image
 from data.transforms import Geometry, Transform, check_preprocess
 from models.adversarial import AdversarialModel
-from models.base_model import Batch, fit_sides
+from models.base_model import Batch
+from models.networks.base import fit_sides
 from util.errors import UsageError
 from util.flags import integer, number
 

@@ -134,6 +134,9 @@ class MUNITModel(MultimodalModel):
         self.fake = self.translate(self.drawn)
         self.recon = {X: self.netG[X].decode(self.content[X], self.encoded[X]) for X in "AB"}
 
+    def output(self) -> Tensor:
+        return self.fake[self.target_key]
+
     def compute_D_loss(self) -> Tensor:
         """What D_A and D_B minimise, on translations of their own."""
         with torch.no_grad():

@@ -15,6 +15,7 @@ from models.contrastive.relation import semantic_relation_loss
 from models.contrastive.sampling import discriminative_locations, query_locations, random_locations
 from models.contrastive.weighting import Curriculum, semantic_weighting, transport_weighting
 from models.networks import PROJECTORS
+from util.console import say
 from util.errors import UsageError
 from util.flags import integer, number, str2bool
 
@@ -146,6 +147,19 @@ def check_nce_flags(opt: Namespace) -> None:
     layer_weights(opt)
     check_weighting(opt, one_patch)
     check_sampling(opt)
+
+
+def check_channels(opt: Namespace) -> None:
+    """Say how images of unequal channels come into G; UsageError where they cannot."""
+    flags = f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ"
+    if {opt.input_nc, opt.output_nc} != {1, 3}:
+        raise UsageError(f"{flags}, but the NCE loss runs G on its output, and only 1 and 3 channels can be "
+                         "brought to each other: use equal numbers, or another --model")
+    if opt.nce_sampling == "dag":
+        raise UsageError(f"{flags}, and --nce_sampling dag asks D about what the NCE loss sees: leave one "
+                         "of them out")
+    how = "their luminance" if opt.input_nc == 1 else "grey in three channels"
+    say(f"{flags}: G's outputs, and the images of the target domain, enter G for the NCE loss as {how}")
 
 
 def check_weighting(opt: Namespace, one_patch: bool) -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.contrastive.patch_nce import as_input
 from models.cut_model import CUTModel
 from models.losses.gan import r1_penalty
 from models.networks.stylegan2 import StyleGAN2Generator
@@ -73,7 +74,7 @@ class SinCUTModel(CUTModel):
         super().forward()
         self.idt_target = self.real_B.flip(3) if self.flipped_for_equivariance else self.real_B
         if self.idt_B is None and self.opt.lambda_identity > 0:
-            self.idt_B = self.netG(self.idt_target)
+            self.idt_B = self.netG(as_input(self.idt_target, self.opt.input_nc))
 
     def compute_D_loss(self) -> Tensor:
         """CUT's, and R1, shown as D_R1 with its weight; steps without it (--R1_every) show the latest."""

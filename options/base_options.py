@@ -87,7 +87,8 @@ def add_shared(parser: OptionParser) -> None:
     add = parser.add_argument
     parser.section("run")
     add("--dataroot", default="placeholder",
-        help="folder of the images, with trainA, trainB, testA, testB in it")
+        help="folder of the images, with trainA, trainB, testA, testB in it; or a list of them, .csv, .txt "
+             "or .jsonl (docs/data.md)")
     add("--name", default="experiment_name", per_run=True,
         help="name of the run: its folder of checkpoints and results")
     add("--easy_label", default="experiment_name", help="accepted for old command lines; has no effect")
@@ -136,8 +137,11 @@ def add_shared(parser: OptionParser) -> None:
 
     parser.section("images")
     add("--dataset_mode", default="unaligned",
-        help="file data/<mode>_dataset.py: unaligned (two folders), single (one folder, to translate), "
-             "or one of your own")
+        help="file data/<mode>_dataset.py: unaligned (two folders), aligned (pairs), single (one folder, "
+             "to translate), or one of your own")
+    add("--companions", default="",
+        help="images that are read with others, moved like them and not changed otherwise: name=folder "
+             "joined by commas, as in mask=trainA_mask; files have the names of those in trainA or trainB")
     add("--direction", choices=["AtoB", "BtoA"], default="AtoB", architecture=True,
         help="which domain is translated into which")
     add("--serial_batches", action="store_true",

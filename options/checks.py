@@ -6,7 +6,10 @@ The bounds of a single flag are a matter of its type (util/flags.py).
 from argparse import Namespace
 from pathlib import Path
 
+from data import find_dataset
+from data.companions import companions
 from data.transforms import check_preprocess
+from models.auxiliary import check_auxiliary
 from options.recipes import RECIPES
 from util.errors import UsageError
 
@@ -16,6 +19,7 @@ def check_options(opt: Namespace) -> None:
     check_preprocess(opt.preprocess)
     check_sizes(opt)
     check_folder(opt)
+    companions(opt.companions, opt.phase)
     if opt.isTrain:
         check_training(opt)
 
@@ -51,3 +55,4 @@ def check_training(opt: Namespace) -> None:
     if opt.pretrained_name is not None and not opt.continue_train:
         raise UsageError(f"--pretrained_name {opt.pretrained_name} takes effect only with --continue_train: "
                          "add it")
+    check_auxiliary(opt, find_dataset(opt.dataset_mode).gives(opt))

@@ -36,6 +36,8 @@ class OptionParser(argparse.ArgumentParser):
     Flags are not abbreviated: a pass that does not know all of them yet would guess wrong.
 
     architecture, for_translation, per_run: the names of the flags that were added with these facts.
+    expected: values that take the place of the defaults of flags as they are added (--config), by name, and
+    the file that they come from.
     """
 
     def __init__(self, argv: Sequence[str] | None = None, **settings):
@@ -44,6 +46,7 @@ class OptionParser(argparse.ArgumentParser):
         self.architecture: set[str] = set()
         self.for_translation: set[str] = set()
         self.per_run: set[str] = set()
+        self.expected: tuple[Mapping[str, Any], Path] = {}, Path()
         self._section, self._section_for_translation = None, False
 
     def section(self, title: str, *, for_translation: bool = False) -> None:
@@ -66,6 +69,8 @@ class OptionParser(argparse.ArgumentParser):
             self.for_translation.add(action.dest)
         if per_run:
             self.per_run.add(action.dest)
+        elif action.dest in self.expected[0]:
+            self._take(action, *self.expected)
         return action
 
     def parse_known_args(self, args=None, namespace=None):
@@ -81,14 +86,16 @@ class OptionParser(argparse.ArgumentParser):
         Names that no flag has are passed over. Raises UsageError for a value that its flag cannot have.
         """
         for action in self._actions:
-            if action.dest not in recorded:
-                continue
-            value = recorded[action.dest]
-            if not may_hold(action, value):
-                wish = f"must be {action.type.wish}" if isinstance(action.type, Number) else "cannot be"
-                raise UsageError(f"{source} holds {value!r} for --{action.dest}, which {wish}; mend or "
-                                 "remove that file")
-            self.set_defaults(**{action.dest: value})
+            if action.dest in recorded:
+                self._take(action, recorded, source)
+
+    def _take(self, action: Action, recorded: Mapping[str, Any], source: Path) -> None:
+        value = recorded[action.dest]
+        if not may_hold(action, value):
+            wish = f"must be {action.type.wish}" if isinstance(action.type, Number) else "cannot be"
+            raise UsageError(f"{source} holds {value!r} for --{action.dest}, which {wish}; mend or "
+                             "remove that file")
+        self.set_defaults(**{action.dest: value})
 
     def set_known_defaults(self, values: Mapping[str, Any]) -> None:
         """Other defaults, for those of these flags that are known so far."""
@@ -100,7 +107,7 @@ class OptionParser(argparse.ArgumentParser):
         super().add_argument("-h", "--help", action="help", help="show this and exit")
         opt, unknown = self.parse_known_args()
         if unknown:
-            raise UsageError(self._unknown(unknown[0].split("=")[0]))
+            raise UsageError(self.unknown(unknown[0].split("=")[0]))
         self._check_numbers(opt)
         return opt
 
@@ -115,7 +122,8 @@ class OptionParser(argparse.ArgumentParser):
                 if isinstance(value, float) and math.isnan(value):
                     raise UsageError(f"--{name} is nan; it must be a number")
 
-    def _unknown(self, word: str) -> str:
+    def unknown(self, word: str) -> str:
+        """What to say of a word that is no flag."""
         if not word.startswith("-"):
             return f"{word!r} belongs to no flag; quote a value that holds spaces"
         flags = {flag.lower(): flag for flag in self._option_string_actions}

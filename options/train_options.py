@@ -1,14 +1,17 @@
 """The flags of train.py."""
 
+from pathlib import Path
 from typing import Any
 
+from data.augment import augment
+from models.auxiliary import auxiliary, describe_losses
 from models.diffaugment import AUGMENTATIONS, augmentations
 from models.losses.gan import OBJECTIVES
 from models.schedules import SCHEDULES
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from options.recipes import ALIASES, RECIPES, recipe_name
-from util.checkpoints.run_record import FILE, read_options
+from util.checkpoints.run_record import FILE, Config, read_config, read_options
 from util.errors import UsageError
 from util.flags import integer, number
 from util.metrics.registry import training_metrics
@@ -21,10 +24,15 @@ class TrainOptions(BaseOptions):
 
     def __init__(self):
         self.recorded: dict[str, Any] = {}      # the options of the run that is resumed
+        self.config: Config | None = None       # of --config
 
     def restore(self, parser: OptionParser) -> None:
-        """With --continue_train, flags that are not typed are as in that run; else as their recipe says."""
+        """With --continue_train, flags that are not typed are as in that run; else as their recipe says.
+
+        --config beats the recipe that it names itself; one that is typed beats --config.
+        """
         self.recorded = {}
+        self.take_config(parser)
         opt, _ = parser.parse_known_args()
         folder = recorded_folder(parser)
         if opt.continue_train and opt.pretrained_name is None and folder is not None:
@@ -33,8 +41,31 @@ class TrainOptions(BaseOptions):
             parser.stand_in(self.recorded, folder / FILE)
         if not self.recorded and opt.recipe in RECIPES:
             parser.set_known_defaults(RECIPES[opt.recipe])
+            if self.config and recipe_name(self.config.values.get("recipe", "")) == opt.recipe:
+                self.take_config(parser)
+
+    def take_config(self, parser: OptionParser) -> None:
+        """Let the values of --config stand in for defaults, but for those that are a run's own."""
+        opt, _ = parser.parse_known_args()
+        if opt.config is None:
+            return
+        if opt.continue_train and opt.pretrained_name is None:
+            raise UsageError(f"--config {opt.config} has no effect with --continue_train, which goes on with "
+                             "the options of the run: leave one of them out")
+        self.config = self.config or read_config(Path(opt.config))
+        parser.expected = self.config.values, self.config.path
+        parser.stand_in({name: value for name, value in self.config.values.items()
+                         if name not in parser.per_run}, self.config.path)
+
+    def check_config(self, parser: OptionParser, asked: dict[str, Any]) -> None:
+        """Raise UsageError for a name in a --config written by hand that no flag has."""
+        if self.config and not self.config.is_record:
+            for name in self.config.values:
+                if name not in asked:
+                    raise UsageError(f"--config {self.config.path}: {parser.unknown(f'--{name}')}")
 
     def changes(self, parser: OptionParser, asked: dict[str, Any]) -> str:
+        self.check_config(parser, asked)
         changed = {name: f"--{name} {before} to {asked[name]}" for name, before in self.recorded.items()
                    if asked.get(name, before) != before}
         if refused := [change for name, change in changed.items() if name in parser.architecture]:
@@ -69,6 +100,15 @@ class TrainOptions(BaseOptions):
         add("--warmup_epochs", type=at_least_0, default=0,
             help="epochs in which the learning rates climb in a straight line; --lr_policy plateau has none")
         add("--gan_mode", choices=sorted(OBJECTIVES), default="lsgan", help="adversarial objective")
+        add("--augment", type=augment, default="",
+            help="change what is read at random: some of rotate90, rotate={degrees at most}, "
+                 "scale={smallest}:{largest}, colour={strength}, noise={std of the range}, joined by commas "
+                 "(docs/data.md)")
+        add("--auxiliary", type=auxiliary, default="",
+            help="losses to add to G's, name=weight joined by commas, as in ssim=5,l1=10: "
+                 f"{describe_losses()}; docs/plugins.md has their formulas, and how to add one")
+        add("--auxiliary_features", default=None,
+            help="exported network (.pt2) whose features --auxiliary perceptual compares")
         add("--pool_size", type=at_least_0, default=50,
             help="earlier outputs kept for D (CycleGAN); CUT uses none")
 
@@ -85,6 +125,9 @@ class TrainOptions(BaseOptions):
                  "too. 0: off. A step takes 2%% longer, an evaluation twice as long")
 
         parser.section("saving and resuming")
+        add("--config", default=None, per_run=True,
+            help="JSON file of options, or the opt.json of a run, whose values stand in for defaults; flags "
+                 "that are typed win; --name, --gpu_ids and what else is a run's own are not taken from it")
         add("--continue_train", action="store_true", per_run=True,
             help="go on where the run of this --name stopped: weights, optimizers, schedule, counters, "
                  "random numbers; flags that are not typed are as they were then")

@@ -225,12 +225,21 @@ class Diary(Logger):
 
 
 '''
+TERM = '''
+def brightness(real_A: Tensor, fake_B: Tensor, real_B: Tensor, batch: Batch) -> Tensor:
+    """The difference of the mean grey levels of G's output and its input."""
+    return (fake_B.mean() - real_A.mean()).abs()
+
+
+'''
 # kind -> file, what is written (a class or a function), the table, its one new line
 ADDITIONS = {
     "generator": ("models/networks/__init__.py", GENERATOR, "GENERATORS: dict[str, GeneratorChoice] = {",
                   '    "tiny": GeneratorChoice(OneConvolution, nce_layers="0,1"),'),
     "loss": ("models/losses/gan.py", LOSS, "OBJECTIVES = {",
              '    "absolute": Objective(real=absolute(1), fake=absolute(0), generator=absolute(1)),'),
+    "term": ("models/losses/auxiliary.py", TERM, "LOSSES: dict[str, Auxiliary] = {",
+             '    "brightness": Auxiliary(brightness),'),
     "metric": ("util/metrics/registry.py", METRIC, "METRICS: dict[str, Metric] = {",
                '    "brightness": Metric(brightness),'),
     "logger": ("util/loggers/registry.py", LOGGER,
@@ -266,13 +275,15 @@ def test_one_of_each_costs_what_the_page_says(tmp_path):
         grey = np.full((16, 16, 3), 100, dtype=np.uint8)
         Image.fromarray(grey).save(tmp_path / "set" / f"test{domain}" / "one.png")
     flags = ("--dataroot set --name run --dataset_mode colours --netG tiny --gan_mode absolute "
-             "--evaluation_metrics brightness --evaluation_freq 2 --crop_size 16 --load_size 16 --gpu_ids -1 "
+             "--auxiliary brightness=2 --evaluation_metrics brightness "
+             "--evaluation_freq 2 --crop_size 16 --load_size 16 --gpu_ids -1 "
              "--netD pixel --ndf 2 --netF_nc 4 --num_patches 8 --num_threads 0 --n_epochs 1 "
              "--n_epochs_decay 0 --print_freq 1 --display_id 0").split()
     done = subprocess.run([sys.executable, "train.py", *flags], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "checkpoints" / "run"
     assert "brightness" in json.loads((run / "evaluations.jsonl").read_text().splitlines()[0])["metrics"]
+    assert "brightness" in json.loads((run / "stats.jsonl").read_text().splitlines()[0])["losses"]
     diary = (run / "diary.txt").read_text()
     assert "4 loss/D_fake" in diary and "score/brightness" in diary
     assert (run / "latest_net_G.pth").exists()

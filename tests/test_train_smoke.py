@@ -340,8 +340,8 @@ for run in json.loads(sys.argv[1]):
 def test_the_plug_ins_of_the_documentation_work(tmp_path):
     """Files copied out of docs/plugins.md into a copy of the program, and its commands, on tiny images."""
     page = (ROOT / "docs" / "plugins.md").read_text()
-    files = dict(re.findall(r"`((?:models|data)/\w+\.py)`:\n\n```python\n(.*?)```", page, re.DOTALL))
-    assert len(files) == 3
+    files = dict(re.findall(r"`((?:models|data)/[\w/]+\.py)`:\n\n```python\n(.*?)```", page, re.DOTALL))
+    assert len(files) == 4
     for name in ("data", "models", "options", "util"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.glob("*.py"):
@@ -368,8 +368,9 @@ def test_the_plug_ins_of_the_documentation_work(tmp_path):
 
     for domain in "AB":
         paint(dataroot / f"train{domain}", numbered(2))
-    smooth = ["--dataroot", str(dataroot), "--name", "smooth", "--model", "smooth"]
+    smooth = ["--dataroot", str(dataroot), "--name", "smooth", "--model", "smooth",
+              "--auxiliary", "brightness=2"]
     done = process("-c", RUN_ALL, json.dumps([["train.py", *smooth, *TINY, *SHORT]]), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     log = (tmp_path / "checkpoints" / "smooth" / "loss_log.txt").read_text()
-    assert re.search(r" G: \S+ NCE: \S+ NCE_Y: \S+ TV: \S+$", log, re.MULTILINE)
+    assert re.search(r" G: \S+ NCE: \S+ NCE_Y: \S+ TV: \S+ brightness: \S+$", log, re.MULTILINE)

@@ -27,8 +27,15 @@ def to_pixels(image: Tensor) -> Pixels:
     return levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
+def viewable(images: Tensor) -> Tensor:
+    """Images [B, C, H, W] of any channels as grey or colour: the first of two, or the first three."""
+    channels = images.shape[1]
+    return images if channels in (1, 3) else images[:, :1 if channels == 2 else 3]
+
+
 def side_by_side(images: Tensor) -> Pixels:
-    """images: [B, C, H, W] in [-1, 1]. Returns them in one row, uint8 [H, B * W, C]."""
+    """images: [B, C, H, W] in [-1, 1]. Returns what is viewable of them in one row, uint8 [H, B * W, C]."""
+    images = viewable(images)
     batch, channels, height, width = images.shape
     row = images.permute(1, 2, 0, 3)                                # C, H, B, W
     return to_pixels(row.reshape(channels, height, batch * width))

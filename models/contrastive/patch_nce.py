@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.contrastive.momentum_queue import MomentumQueue
+from models.losses.auxiliary import with_channels
 from models.networks.base import Generator
 from models.precision import in_float32
 
@@ -55,6 +56,7 @@ class Pair(NamedTuple):
 class PatchNCE:
     """The loss of every domain, the mean over the tapped layers and the locations drawn.
 
+    channels: of the images that netG takes; outputs and sources that have others are brought to them.
     layers: numbers of G's tapped layers, ascending. netF embeds their features. Negatives are patches of the
     same image (internal_negatives), of all images of the minibatch (minibatch_negatives), and of earlier
     images (queue, whose networks then make the keys). one_pass: domains may share a pass through netG,
@@ -63,7 +65,8 @@ class PatchNCE:
     """
 
     def __init__(self, netG: Generator, netF: nn.Module, *, layers: Sequence[int], sampler: Sampler,
-                 temperature: float, minibatch_negatives: bool = False, internal_negatives: bool = True,
+                 temperature: float, channels: int | None = None,
+                 minibatch_negatives: bool = False, internal_negatives: bool = True,
                  queue: MomentumQueue | None = None, one_pass: bool = True,
                  contrast: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
                  weighting: Weighting | None = None,
@@ -74,7 +77,7 @@ class PatchNCE:
         self.key_netG, self.key_netF = (queue.netG, queue.netF) if queue else key_networks or (netG, netF)
         self.sampler, self.contrast, self.weighting, self.relation = sampler, contrast, weighting, relation
         self.layer_weights = layer_weights
-        self.temperature, self.one_pass = temperature, one_pass
+        self.temperature, self.one_pass, self.channels = temperature, one_pass, channels
         self.minibatch_negatives, self.internal_negatives = minibatch_negatives, internal_negatives
         self._kept: tuple[tuple[Tensor, ...], Sequence[Features]] | None = None
 
@@ -112,7 +115,8 @@ class PatchNCE:
             self.queue.momentum_update(self.netG, self.netF)
 
     def _passes(self, images: Sequence[Tensor]) -> list[Tensor]:
-        return stack_domains(images) if self.one_pass else list(images)
+        images = [as_input(x, self.channels) for x in images]
+        return stack_domains(images) if self.one_pass else images
 
     @torch.no_grad()
     def _key_features(self, sources: Sequence[Tensor]) -> Sequence[Features]:
@@ -159,6 +163,11 @@ class PatchNCE:
                               negatives=queue.dequeue_and_enqueue(place, pair.key) if queue else None,
                               **weights).mean()
         return loss * self.layer_weights[pair.layer] if self.layer_weights else loss
+
+
+def as_input(images: Tensor, channels: int | None) -> Tensor:
+    """Images [B, C, H, W] with a network's channels, by luminance or repetition; None: as they are."""
+    return images if images.shape[1] == (channels or images.shape[1]) else with_channels(images, channels)
 
 
 def stack_domains(images: Sequence[Tensor]) -> list[Tensor]:

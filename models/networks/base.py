@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -147,3 +148,24 @@ def through(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
     for stage in stages:
         x = stage(x)
     return x
+
+
+def translate(net: nn.Module, images: Tensor) -> Tensor:
+    """net(images) at any size: a Network's images are padded to sides that it takes, and cropped back.
+
+    images: [B, C, H, W] in [-1, 1]. Returns [B, C_out, H, W]. Another module gets the images as they are.
+    """
+    if not isinstance(net, Network):
+        return net(images)
+    height, width = images.shape[-2:]
+    return net(fit_sides(net, images))[..., :height, :width]
+
+
+def fit_sides(net: Network, images: Tensor) -> Tensor:
+    """The images [B, C, H, W], padded below and at the right to the next sides that the network takes."""
+    height, width = images.shape[-2:]
+    down, right = (max(-side % net.size_multiple, net.smallest_side - side) for side in (height, width))
+    if down or right:
+        mode = "reflect" if down < height and right < width else "replicate"
+        images = F.pad(images, (0, right, 0, down), mode=mode)
+    return images

@@ -56,6 +56,25 @@ def test_at_most_so_many_images_in_gray_and_no_random_numbers_taken(root):
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_of_a_list_the_rows_of_the_split(root, direction):
+    rows = ["testA/00.png,testB/01.png,train", "testA/01.png,testB/00.png,val", "testA/02.png,,val"]
+    (root / "list.csv").write_text("\n".join(["A,B,split", *rows]))
+    inputs, targets = evaluation_split(options(root / "list.csv", "--direction", direction, "--companions",
+                                               "mask=trainA_mask"))
+    names = {"A": ["01", "02"], "B": ["00"]}
+    assert (inputs.names, targets.names) == (names[direction[0]], names[direction[-1]])
+    whole = {"A": write_images(root / "again", 3, seed=0), "B": write_images(root / "again", 4, seed=1)}
+    for images, domain in ((inputs, direction[0]), (targets, direction[-1])):
+        assert all(np.array_equal(pixels, whole[domain][int(name)]) for name, pixels in images.read().items())
+    (root / "list.csv").write_text("\n".join(["A,B", *(row.rsplit(",", 1)[0] for row in rows)]))
+    assert evaluation_split(options(root / "list.csv")) is None
+
+
+def test_companions_of_the_training_are_not_looked_for(root):
+    assert evaluation_split(options(root, "--companions", "mask=trainA_mask"))
+
+
 def test_none_when_off_or_without_a_split(root):
     assert evaluation_split(options(root, "--evaluation_freq", "0")) is None
     for folder in root.iterdir():

@@ -34,6 +34,8 @@ class Case(NamedTuple):
 
 SIDE_64 = "--crop_size 64 --load_size 64"
 DRIT = "--model drit --dis_scale 1 --crop_size 36 --load_size 36 --d_iter 2"
+AUXILIARY = ("l1=10,pyramid_l1=2,ssim=5,gradient,colour,tv,mask_l1 --dataset_mode aligned "
+             "--companions mask=trainA_mask --paired_ratio 0.5")
 HALVES = "--model distance_gan --use_self_distance --unnormalized_distances"
 CASES = {
     "CUT": Case(""),
@@ -53,11 +55,15 @@ CASES = {
     "CUT, MoNCE": Case("--recipe monce"),
     "CUT, QS-Attn": Case("--recipe qsattn"),
     "CUT, places chosen by D": Case("--nce_sampling dag"),
+    "CUT, grey to colour": Case("--input_nc 1"),
+    "CUT, auxiliary losses": Case(f"--auxiliary {AUXILIARY}"),
     "CUT, plateau": Case("--lr_policy plateau", kept=True),
     "FastCUT": Case("--CUT_mode FastCUT", period=2),
+    "FastCUT, auxiliary losses": Case(f"--CUT_mode FastCUT --auxiliary {AUXILIARY}", period=2),
     "SinCUT": Case("--model sincut"),
     "SinCUT, R1 every second step": Case("--model sincut --R1_every 2 --channels_last", period=2, kept=True),
     "CycleGAN": Case("--model cycle_gan --pool_size 0"),
+    "CycleGAN, auxiliary losses": Case(f"--model cycle_gan --pool_size 0 --auxiliary {AUXILIARY}"),
     "CycleGAN, pool": Case("--model cycle_gan --pool_size 1", unlike=POOL, kept=True),
     "GcGAN": Case("--model gcgan --pool_size 0"),
     "GcGAN, two generators": Case("--model gcgan --separate_generators --pool_size 0"),

@@ -30,9 +30,10 @@ def parse(flags: str, *, train: bool = True) -> Namespace:
         return options.parse(["--dataroot", "none", "--gpu_ids", "0", *flags.split()])
 
 
-def batch_of(images: int, height: int, width: int) -> dict[str, Tensor]:
+def batch_of(images: int, height: int, width: int, channels: tuple[int, int] = (3, 3)) -> dict[str, Tensor]:
     """A minibatch as the loader gives it, on the CPU."""
-    return {domain: torch.empty(images, 3, height, width) for domain in "AB"}
+    return {domain: torch.empty(images, count, height, width)
+            for domain, count in zip("AB", channels, strict=True)}
 
 
 def build_translator(flags: str) -> BaseModel:
@@ -56,7 +57,11 @@ class Training:
 
     def step(self) -> Record:
         """One turn of train.py's loop, checked. Returns the record of train_step alone."""
-        batch = batch_of(self.opt.batch_size, self.opt.crop_size, self.opt.crop_size)
+        opt = self.opt
+        batch = batch_of(opt.batch_size, opt.crop_size, opt.crop_size, (opt.input_nc, opt.output_nc))
+        if opt.auxiliary:
+            batch |= {"mask": torch.empty_like(batch["A"][:, :1]),
+                      "paired": torch.empty(opt.batch_size, 1, 1, 1)}
         with self.gpu.reading_nothing():
             with Record(batch, self.memories) as record:
                 losses = self.model.train_step(batch)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 
 
 class Bad(NamedTuple):
@@ -85,6 +86,16 @@ def intrude(path: str, legacy: bool = False) -> Callable[[Path], Any]:
     return prepare
 
 
+def masks(path: str, count: int = 6, size: tuple[int, int] = (40, 40)) -> Callable[[Path], Any]:
+    """The right images with a folder of masks."""
+    def prepare(root: Path) -> None:
+        shutil.copytree(root / "images", root / path)
+        (root / path / "trainA_mask").mkdir()
+        for number in range(count):
+            Image.new("L", size).save(root / path / "trainA_mask" / f"{number}.png")
+    return prepare
+
+
 RUN = "checkpoints/run"
 STATE, BEFORE, NET_G = f"{RUN}/latest_state.pth", f"{RUN}/previous_state.pth", f"{RUN}/latest_net_G.pth"
 LONG = "x" * 300
@@ -114,6 +125,12 @@ TRAINING = {
     "unknown generator": Bad("--netG nothing", "--netG: invalid choice: 'nothing'"),
     "generator that never worked": Bad("--netG resnet_cat", "resnet_cat never worked"),
     "unknown objective": Bad("--gan_mode nothing", "--gan_mode: invalid choice"),
+    "unknown loss": Bad("--auxiliary l3=1", "--auxiliary is 'l3=1', but 'l3' is none of l1"),
+    "loss of no weight": Bad("--auxiliary tv=heavy", "'heavy' is no weight of tv"),
+    "loss without pairs": Bad("--auxiliary l1=1", "needs pairs, which --dataset_mode unaligned does not"),
+    "loss without its mask": Bad("--auxiliary mask_l1=1", "--companions mask=trainA_mask"),
+    "loss without its network": Bad("--auxiliary perceptual=1", "give --auxiliary_features FILE"),
+    "network that is not there": Bad("--auxiliary perceptual=1 --auxiliary_features @/no.pt2", "no file"),
     "unknown mode": Bad("--CUT_mode cutt", "--CUT_mode is 'cutt'; choose CUT or FastCUT"),
     "unknown mode of DCLGAN": Bad("--model dclgan --dcl_mode both", "--dcl_mode: invalid choice: 'both'"),
     "DCLGAN with earlier keys": Bad("--model dclgan --nce_negatives both", "use --nce_negatives internal"),
@@ -129,13 +146,13 @@ TRAINING = {
     "no such GPU": Bad("--gpu_ids 99", "--gpu_ids is 99"),
     "GPU that is no number": Bad("--gpu_ids first", "--gpu_ids is 'first'"),
     "two channels": Bad("--input_nc 2 --output_nc 2", "--input_nc is 2"),
-    "unequal channels": Bad("--input_nc 1", "--input_nc 1 and --output_nc 3 differ"),
     "MUNIT, small crops": Bad(f"{MUNIT} --crop_size 32", "--crop_size 32 is too small for --model munit",
                               model="munit"),
     "MUNIT, gradient penalty": Bad(f"{MUNIT} --gan_mode wgangp",
                                    "--gan_mode wgangp does not work with --model munit", model="munit"),
     "MUNIT, styles of translation": Bad(f"{MUNIT} --num_styles 3", "there is no flag --num_styles",
                                         model="munit"),
+    "unequal channels": Bad("--input_nc 4", "--input_nc is 4"),
     "nothing to train": Bad("--n_epochs 0", "nothing to train"),
     "epochs that are over": Bad("--epoch_count 9", "--epoch_count is 9, but the last epoch is 1"),
     "what to do about nan": Bad("--on_nan pray", "--on_nan: invalid choice"),
@@ -154,7 +171,34 @@ TRAINING = {
     "data is a file": Bad("--dataroot @/data", "is missing", write("data", "no folder")),
     "checkpoints is a file": Bad("--checkpoints_dir @/taken", "Not a directory", write("taken", "")),
     "name is a file": Bad("--name taken", "File exists", write("checkpoints/taken", "")),
+    # what belongs to images, lists, augmentation, options from a file
+    "mask that is not there": Bad("--companions mask=trainA_mask", "there is no folder"),
+    "mask of one image missing": Bad("--dataroot @/data --companions mask=trainA_mask",
+                                     "have no file of their name", masks("data", count=5)),
+    "mask of another size": Bad("--dataroot @/data --companions mask=trainA_mask", "measures 8x9 pixels, but",
+                                masks("data", size=(8, 9))),
+    "no companions": Bad("--companions mask", "'mask' is no name=folder"),
+    "list that names missing files": Bad("--dataroot @/list.csv", "names 1 files that are missing",
+                                         write("list.csv", "A,B\nno.png,\n")),
+    "list without columns": Bad("--dataroot @/list.csv", "has no column A or B", write("list.csv", "x\n1\n")),
+    "list without the split": Bad("--dataroot @/list.csv", "has no rows of the split 'train'",
+                                  write("list.csv", "A,B,split\nx,y,test\n")),
+    "list of bad weights": Bad("--dataroot @/list.csv", "has a weight that is no number",
+                               write("list.csv", "A,B,weight\nimages/trainA/0.png,images/trainB/0.png,x\n")),
+    "list that is no JSON": Bad("--dataroot @/list.jsonl", "list.jsonl cannot be read",
+                                write("list.jsonl", "{")),
+    "pairs that are none": Bad("--dataset_mode aligned", "1 of 6 images of A have no partner in B"),
+    "pairs above all": Bad("--dataset_mode aligned --paired_ratio 2", "--paired_ratio is 2; it must be"),
+    "unknown augmentation": Bad("--augment wiggle=1", "'wiggle' is none of rotate90"),
+    "augmentation by nothing": Bad("--augment rotate", "'rotate' should be rotate="),
+    "config that is not there": Bad("--config @/no.json", "no.json cannot be read"),
+    "config with an unknown name": Bad("--config @/c.json", "did you mean --ngf?",
+                                       write("c.json", '{"ngff": 1}')),
+    "config with a wrong value": Bad("--config @/c.json", "holds 'x' for --lr",
+                                     write("c.json", '{"lr": "x"}')),
     # resuming
+    "config beside a record": Bad("--continue_train --config @/c.json", "has no effect with --continue_train",
+                                  write("c.json", "{}")),
     "no run to continue": Bad("--continue_train --name nobody", "holds run: check --name"),
     "no such epoch": Bad("--continue_train --epoch 77", "choose one with --epoch"),
     "no run to begin from": Bad("--continue_train --pretrained_name nobody", "nobody does not exist"),
@@ -209,7 +253,9 @@ TRANSLATION = {
     "other width": Bad("--ngf 8", "look at --netG, --ngf"),
     "no data": Bad("--dataroot @/nowhere", "nowhere', which does not exist"),
     "empty data": Bad("--dataroot @/data", "should hold domain A's images", folder("data")),
-    "data is a text": Bad("--dataroot @/data.txt", "data.txt", write("data.txt", "no image"), code=1),
+    "data is a text": Bad("--dataroot @/data.txt", "data.txt names 1 files that are missing",
+                          write("data.txt", "no image")),
+    "data is no image": Bad("--dataroot @/data.doc", "data.doc", write("data.doc", "no image"), code=1),
     "results is a file": Bad("--results_dir @/taken", "taken", write("taken", ""), code=1),
     "style image that is not there": Bad("--model munit --style_image @/no.png",
                                          "--style_image cannot be read"),

@@ -16,6 +16,11 @@ MODELS = {
     "FastCUT": [*CUT, *EPOCHS, "--CUT_mode", "FastCUT"],
     "CUT, hDCE + SRC, places chosen by D": [*CUT, *EPOCHS, "--recipe", "hdce_src", "--nce_sampling", "dag"],
     "CUT, MoNCE, QS-Attn": [*CUT, *EPOCHS, "--recipe", "monce", "--nce_sampling", "query"],
+    "CUT, pairs and others, masks, augmented, auxiliary losses": [
+        *CUT, *EPOCHS, "--dataset_mode", "aligned", "--paired_ratio", "0.5", "--companions",
+        "mask=trainA_mask", "--augment", "rotate90,rotate=10,scale=0.9:1.1,colour=0.2,noise=0.02",
+        "--auxiliary", "l1=10,pyramid_l1=2,ssim=5,gradient=1,colour=1,tv=0.1,mask_l1=3"],
+    "CUT, from a list with weights, grey": [*CUT, *EPOCHS, "--input_nc", "1"],
     "SinCUT": [*SINCUT, *EPOCHS],
     # its image pools fill up before the first stop
     "CycleGAN": [*QUICK, *EPOCHS, "--model", "cycle_gan", "--netG", "resnet_4blocks", "--ngf", "2",
@@ -65,12 +70,36 @@ def with_test_split(tmp_path_factory: pytest.TempPathFactory, images: Path) -> P
     return root
 
 
+@pytest.fixture(scope="module")
+def with_masks(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    """The images, with a mask for each of trainA."""
+    root = tmp_path_factory.mktemp("masks") / "images"
+    shutil.copytree(images, root)
+    (root / "trainA_mask").mkdir()
+    for number, path in enumerate(sorted((root / "trainA").iterdir())):
+        mask = np.random.default_rng(number).integers(0, 2, (40, 40), dtype=np.uint8)
+        Image.fromarray(mask).save(root / "trainA_mask" / path.name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    """A list of the images, one of them with five times the weight of the others."""
+    path = tmp_path_factory.mktemp("list") / "list.csv"
+    rows = [f"{images}/trainA/{number}.png,{images}/trainB/{min(number, 4)}.png,{5 if number == 2 else 1}"
+            for number in range(6)]
+    path.write_text("\n".join(["A,B,weight", *rows]))
+    return path
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("model", MODELS)
 def test_resumed_run_equals_the_undisturbed_one(
         model: str, workers: str, whole: dict[str, Training], images: Path, single: Path,
-        with_test_split: Path, tmp_path: Path) -> None:
-    data = {"SinCUT": single}.get(model, with_test_split if "--evaluation_freq" in MODELS[model] else images)
+        with_test_split: Path, with_masks: Path, listed: Path, tmp_path: Path) -> None:
+    special = {"SinCUT": single, "CUT, from a list with weights, grey": listed,
+               "CUT, pairs and others, masks, augmented, auxiliary losses": with_masks}
+    data = special.get(model, with_test_split if "--evaluation_freq" in MODELS[model] else images)
     if model not in whole:
         whole[model] = Training(tmp_path / "whole", data, [*MODELS[model], "--num_threads", "0"])
         assert whole[model].run().end() == 0

@@ -454,6 +454,7 @@ CHOICES = ([("--netG", name) for name in GENERATORS] + [("--netD", name) for nam
            + [("--no_dropout", "false"), ("--no_antialias",), ("--no_antialias_up",),
               ("--nce_shared_locations",), ("--CUT_mode", "FastCUT"), ("--direction", "BtoA"),
               ("--nce_idt", "false"), ("--input_nc", "1", "--output_nc", "1"),
+              ("--input_nc", "5", "--output_nc", "5"),
               ("--nce_includes_all_negatives_from_minibatch",)])
 
 
@@ -462,7 +463,7 @@ def test_every_choice_trains(flags):
     side = {"unet_128": 128, "unet_256": 256}.get(flags[1] if len(flags) > 1 else "", 32)
     model = build(*flags, "--crop_size", str(side), "--load_size", str(side), "--batch_size", "2")
     before = {name: weights(model, name) for name in model.networks}
-    channels = 1 if "--input_nc" in flags else 3
+    channels = int(flags[1]) if "--input_nc" in flags else 3
     for step in range(2):
         losses = model.train_step({key: picture(2, channels, side, side, phase + step).float()
                                    for key, phase in (("A", 0), ("B", 2))})
@@ -552,10 +553,40 @@ def test_translations(direction, source):
     assert list(model.translations({source: batch[source]})) == ["real_A", "fake_B"]
 
 
+# ---- unequal channels
+
+LUMINANCE = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("channels, bring", [
+    ((1, 3), lambda x: (x * LUMINANCE).sum(1, keepdim=True)), ((3, 1), lambda x: torch.cat([x] * 3, 1))])
+def test_the_NCE_loss_sees_the_inputs_channels(channels, bring, first, monkeypatch, capsys):
+    """With all patches, so that nothing is left to chance: that of images brought to them by hand."""
+    monkeypatch.setattr(cut_model, "BUSY_PIXELS", 0 if first else 10**9)
+    flags = ("--input_nc", str(channels[0]), "--output_nc", str(channels[1]), "--num_patches", "100000")
+    model, batch = build(*flags), batch_of(2)
+    said = capsys.readouterr().out
+    assert f"--input_nc {channels[0]} and --output_nc {channels[1]} differ: G's outputs" in said
+    batch = {"A": batch["A"][:, :channels[0]], "B": batch["B"][:, :channels[1]]}
+    before = nets_of(model)["G"]
+    losses = model.train_step(batch)
+    assert model.idt_B.shape[1] == channels[1] and all(torch.isfinite(loss) for loss in losses.values())
+    model.networks["G"].load_state_dict(before.state_dict())
+    model.networks["F"].load_state_dict(build(*flags).networks["F"].state_dict())
+    with torch.no_grad():
+        fake, idt = before(batch["A"]), before(bring(batch["B"]))
+        expected = {"NCE": (batch["A"], bring(fake)), "NCE_Y": (bring(batch["B"]), bring(idt))}
+        for name, pair in expected.items():
+            assert losses[name].item() == pytest.approx(model.calculate_NCE_loss(*pair).item(), rel=1e-4)
+
+
 # ---- what cannot work
 
 @pytest.mark.parametrize("flags, message", [
-    ("--input_nc 1", "--input_nc 1 and --output_nc 3 differ"),
+    ("--input_nc 2", "--input_nc 2 and --output_nc 3 differ"),
+    ("--input_nc 1 --output_nc 4", "only 1 and 3 channels can be brought to each other"),
+    ("--input_nc 1 --nce_sampling dag", "--nce_sampling dag asks D about what the NCE loss sees"),
     ("--num_patches 1", "--num_patches 1 leaves the NCE loss no negatives"),
     ("--num_patches 1 --nce_includes_all_negatives_from_minibatch", "--batch_size above 1"),
     ("--lambda_GAN 0 --lambda_NCE 0", "--lambda_GAN and --lambda_NCE are both 0"),
@@ -586,7 +617,8 @@ def test_the_smallest_crop_trains(flags, side):
 
 
 @pytest.mark.parametrize("flags", [
-    "--input_nc 1 --lambda_NCE 0 --nce_idt false", "--num_patches 1 --netF reshape",
+    "--input_nc 1 --lambda_NCE 0 --nce_idt false", "--input_nc 1", "--input_nc 1 --CUT_mode FastCUT",
+    "--num_patches 1 --netF reshape",
     "--num_patches 1 --nce_includes_all_negatives_from_minibatch --batch_size 2",
     "--num_patches 1 --lambda_NCE 0",
 ])

@@ -29,6 +29,8 @@ CUT = f"{SMALL} --netF_nc 8 --num_patches 16"
 SINCUT = ("--model sincut --ngf 2 --ndf 2 --netF_nc 8 --crop_size 16 --load_size 32 --batch_size 2 "
           "--lr 0.001953125")
 SCHEDULE = "--n_epochs 1 --n_epochs_decay 7"        # factors 1, 7/8, 3/4, ...
+AUXILIARY = ("--auxiliary l1=10,pyramid_l1=2,ssim=5,gradient,colour,tv,mask_l1 --dataset_mode aligned "
+             "--companions mask=trainA_mask --paired_ratio 0.5")
 CASES = {
     "CUT": CUT,
     "CUT, batch norm and dropout": f"{CUT} --normG batch --normD batch --no_dropout false",
@@ -38,6 +40,7 @@ CASES = {
     "CUT, diffaugment, spectral norm, EMA": (
         f"{CUT} --diffaugment color,translation,cutout --spectral_norm --ema 100"),
     "CUT, two rates, hDCE and SRC": f"{CUT} --lr_D 0.0009765625 --recipe hdce_src",
+    "CUT, auxiliary losses": f"{CUT} {AUXILIARY}",
     "CUT, plateau": f"{CUT} --lr_policy plateau",
     "FastCUT": f"{CUT} --CUT_mode FastCUT",
     "SinCUT": f"{SINCUT} --R1_every 3",
@@ -65,7 +68,9 @@ def build(flags: str, *, graphs: bool = False) -> BaseModel:
 
 def batch_of(model: BaseModel, step: int, size: int | None = None) -> dict:
     images, size = model.opt.batch_size, size or model.opt.crop_size
-    return {"A": picture(images, 3, size, size, 0.1 * step).float(), "A_paths": [str(step)],
+    more = {"mask": (picture(images, 1, size, size, 0.3 * step) > 0).float(),
+            "paired": torch.full((images, 1, 1, 1), float(step % 2))} if model.opt.auxiliary else {}
+    return {**more, "A": picture(images, 3, size, size, 0.1 * step).float(), "A_paths": [str(step)],
             "B": picture(images, 3, size, size, 0.1 * step + 2).flip(2).float(), "B_paths": [str(step)]}
 
 

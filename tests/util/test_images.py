@@ -35,6 +35,14 @@ def test_samples_of_a_batch_lie_side_by_side():
     assert (row[:, :4] == 0).all() and row[0, 4].tolist() == [0, 255, 255] and (row[1, 4:] == 255).all()
 
 
+def test_images_of_other_channels_show_some_of_them():
+    for channels, shown in ((1, [0]), (2, [0]), (3, [0, 1, 2]), (4, [0, 1, 2]), (7, [0, 1, 2])):
+        batch = torch.arange(channels).div(10).view(1, -1, 1, 1).expand(2, -1, 4, 4)
+        row = side_by_side(batch)
+        assert row.shape == (4, 8, len(shown))
+        assert row[0, 0].tolist() == [round((n / 10 + 1) * 127.5) for n in shown]
+
+
 def test_grid_places_images_of_different_sizes_and_channels_row_by_row():
     black, gray = np.zeros((2, 3, 3), np.uint8), np.full((4, 1, 1), 100, np.uint8)
     canvas = grid([black, gray, black], columns=2, gap=1)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import PIL
@@ -46,6 +46,28 @@ def read_options(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{path} cannot be read ({error}); mend or remove it, then give the network's "
                          "flags") from error
     return {name: math.inf if value == "inf" else value for name, value in options.items()}
+
+
+class Config(NamedTuple):
+    """The values of a --config file by option; is_record: of a run's opt.json, and not written by hand."""
+
+    path: Path
+    values: dict[str, Any]
+    is_record: bool
+
+
+def read_config(path: Path) -> Config:
+    """A JSON object of options, or an opt.json, or the folder of a run with one. Raises UsageError."""
+    path = path / FILE if path.is_dir() else path
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        record = isinstance(content, dict) and isinstance(content.get("options"), dict)
+        values = dict(content["options"] if record else content)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UsageError(f"--config {path} cannot be read ({error}); give a JSON object of options, or the "
+                         f"{FILE} of a run") from error
+    values = {name: math.inf if value == "inf" else value for name, value in values.items()}
+    return Config(path, values, record)
 
 
 def git_commit() -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from torch import Tensor
 
-from util.images import Pixels, save_image, to_pixels
+from util.images import Pixels, save_image, to_pixels, viewable
 from util.loggers.html import ResultsPage
 
 THREADS = 4     # writing images; compressing lets other threads compute
@@ -33,7 +33,7 @@ class Results:
         """names: of the inputs, their paths below their folder, without extension.
         images: [B, C, H, W] in [-1, 1] by label.
         """
-        pixels = {label: [to_pixels(one) for one in batch] for label, batch in images.items()}
+        pixels = {label: [to_pixels(one) for one in viewable(batch)] for label, batch in images.items()}
         for i, name in enumerate(names):
             name = self._free(name)
             row = [(label, PurePath("images", label, f"{name}.png")) for label in pixels]

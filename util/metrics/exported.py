@@ -51,6 +51,10 @@ class ExportedNetwork(ABC):
     def run(self, images: Tensor) -> Tensor:
         """As __call__, for images in a number that the file takes."""
 
+    def differentiable(self, images: Tensor) -> Tensor:
+        """As `run`, but on the images' device, and gradients reach the images; the weights stay."""
+        raise UsageError(f"{self.path} cannot be differentiated: give a torch.export program, .pt2")
+
 
 class TorchProgram(ExportedNetwork):
     """A file that torch.export.save wrote."""
@@ -71,11 +75,15 @@ class TorchProgram(ExportedNetwork):
         super().__init__(path, [length if isinstance(length, int) else None for length in inputs[0].shape])
         self._device = device
         self._module = move_to_device_pass(program, str(device)).module()
+        self._module.requires_grad_(False)
 
     @torch.inference_mode()
     def run(self, images: Tensor) -> Tensor:
-        output = self._module(images.to(self._device))
-        return (output if isinstance(output, Tensor) else output[0]).cpu()
+        return self.differentiable(images.to(self._device)).cpu()
+
+    def differentiable(self, images: Tensor) -> Tensor:
+        output = self._module(images)
+        return output if isinstance(output, Tensor) else output[0]
 
 
 class OnnxNetwork(ExportedNetwork):
