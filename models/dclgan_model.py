@@ -39,8 +39,8 @@ class DCLGANModel(AdversarialModel):
             return parser
         add, weight = parser.add_argument, number(at_least=0)
         add("--dcl_mode", choices=MODES, default="dcl", architecture=True,
-            help="dcl, or simdcl, which also keeps the real and the generated images of a domain alike "
-                 "(Han et al. 2021)")
+            help="dcl, or simdcl, which also keeps the real and the generated images of a domain alike (Han "
+                 "et al. 2021; a step takes 1.7 and 1.8 times as long as CUT's)")
         add("--lambda_GAN", type=weight, default=1.0, help="weight of the GAN losses")
         add("--lambda_NCE", type=number(above=0), default=2.0,
             help="weight of the NCE losses of G_A(A) and A, and of G_B(B) and B; default: 2, with --dcl_mode "
