@@ -12,7 +12,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from data import create_loader
-from data.evaluation_split import evaluation_split
+from data.evaluation_split import evaluation_split, fixed_inputs
 from data.loader import Loader
 from models import create_model
 from models.base_model import BaseModel
@@ -22,6 +22,7 @@ from util.checkpoints.disk_space import describe_space
 from util.checkpoints.training_state import TrainingState
 from util.console import say
 from util.errors import DataError, run_command
+from util.loggers.fixed_images import FixedImages
 from util.loggers.registry import create_loggers
 from util.loggers.run_log import RunLog
 from util.metrics.training_evaluation import Evaluation
@@ -60,6 +61,7 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
           progress: Progress) -> None:
     monitor = LossMonitor(opt.on_nan, model.optimizers.values(), model.gan_weight)
     evaluation = Evaluation(opt, evaluation_split(opt))
+    fixed = FixedImages(fixed_inputs(opt), opt.seed)
     with open_log(opt, progress) as log, StopSignals() as stop:
         for epoch in progress.remaining_epochs():
             model.start_epoch(epoch)
@@ -73,7 +75,7 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
                     shown = log.losses(progress, losses, model.learning_rate())     # waits for the device
                     monitor.check(progress, shown, state.last_good)
                 if progress.crossed(opt.display_freq) or progress.crossed(opt.update_html_freq):
-                    log.images(progress, model.visuals(), keep=progress.crossed(opt.update_html_freq))
+                    show(model, fixed, progress, log, keep=progress.crossed(opt.update_html_freq))
                 if evaluation.due(progress):
                     evaluation.run(model, progress, log, state)
                 save = progress.crossed(opt.save_latest_freq)
@@ -85,13 +87,20 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
             model.end_epoch(evaluation.losses(log, epoch))
             keep = epoch % opt.save_epoch_freq == 0
             if keep or epoch == progress.last_epoch:
-                log.images(progress, model.visuals(), keep=True)
+                show(model, fixed, progress, log, keep=True)
             log.epoch_end(progress)
             progress.end_epoch()
             if keep:
                 state.save(str(epoch), model, progress)
             if keep or save or stop.received or epoch == progress.last_epoch:
                 save_or_leave(model, state, progress, stop)
+
+
+def show(model: BaseModel, fixed: FixedImages, progress: Progress, log: RunLog, keep: bool) -> None:
+    """Show the last step's images; where they are kept, the fixed test images as well."""
+    log.images(progress, model.visuals(), keep)
+    if keep:
+        fixed.show(model, progress, log)
 
 
 def save_or_leave(model: BaseModel, state: TrainingState, progress: Progress, stop: StopSignals) -> None:

@@ -1,7 +1,7 @@
 """The images that a run is evaluated on: those of its test split, prepared as test.py would."""
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from util.images import Pixels, to_pixels
 class EvaluationImages:
     """The images of one domain, read in the main process. names: of all of them, the readable and the bad."""
 
-    def __init__(self, opt: Namespace, folder: Path, channels: int):
-        """opt: the options of the run. channels: to read the images with, 1 or 3."""
+    def __init__(self, opt: Namespace, folder: Path, channels: int, limit: float):
+        """opt: the options of the run. channels: to read the images with, 1 or 3. limit: the first so many
+        images alone."""
         self.folder = folder
-        self._loader = create_loader(_translation_options(opt, folder, channels))
+        self._loader = create_loader(_translation_options(opt, folder, channels, limit))
         self._dataset = self._loader.dataset
         self._key = self._dataset.input_domain
         self.names = [self._name(path) for path in self._dataset.domains[self._key].paths]
@@ -28,12 +29,14 @@ class EvaluationImages:
 
         translate: gives the images to take instead, [B, C, H, W] in [-1, 1], from a batch.
         """
-        images = {}
+        return {name: to_pixels((translate(batch) if translate else batch[self._key])[0])
+                for name, batch in self.batches()}
+
+    def batches(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every readable image by name, as a batch of its own for the model."""
         for batch in self._loader:
-            found = translate(batch) if translate else batch[self._key]
-            for path, image in zip(batch[f"{self._key}_paths"], found, strict=True):
-                images[self._name(path)] = to_pixels(image)
-        return images
+            path, = batch[f"{self._key}_paths"]
+            yield self._name(path), batch
 
     def _name(self, path: str) -> str:
         return self._dataset.relative_name(self._key, path)
@@ -45,21 +48,35 @@ def evaluation_split(opt: Namespace) -> tuple[EvaluationImages, EvaluationImages
     if not folders:
         return None
     inputs, targets = folders if opt.direction == "AtoB" else folders[::-1]
-    return EvaluationImages(opt, inputs, opt.input_nc), EvaluationImages(opt, targets, opt.output_nc)
+    return (EvaluationImages(opt, inputs, opt.input_nc, opt.evaluation_images),
+            EvaluationImages(opt, targets, opt.output_nc, opt.evaluation_images))
+
+
+def fixed_inputs(opt: Namespace) -> EvaluationImages | None:
+    """The first --fixed_images test images of the input domain; None where there are none."""
+    for phase in ("test", "val") if opt.fixed_images else ():
+        folder = Path(opt.dataroot) / f"{phase}{'A' if opt.direction == 'AtoB' else 'B'}"
+        if _holds_images(folder):
+            return EvaluationImages(opt, folder, opt.input_nc, opt.fixed_images)
+    return None
 
 
 def find_split(dataroot: Path) -> tuple[Path, Path] | None:
     """The folders testA and testB, or else valA and valB; None if a domain has no images in either."""
     for phase in ("test", "val"):
         folders = dataroot / f"{phase}A", dataroot / f"{phase}B"
-        if all(folder.is_dir() and find_images(str(folder), 1) for folder in folders):
+        if all(map(_holds_images, folders)):
             return folders
     return None
 
 
-def _translation_options(opt: Namespace, folder: Path, channels: int) -> Namespace:
+def _holds_images(folder: Path) -> bool:
+    return folder.is_dir() and bool(find_images(str(folder), 1))
+
+
+def _translation_options(opt: Namespace, folder: Path, channels: int, limit: float) -> Namespace:
     """The options with which test.py would read a folder."""
     return Namespace(**vars(opt) | {
         "isTrain": False, "dataset_mode": "single", "dataroot": str(folder), "input_nc": channels,
-        "load_size": opt.crop_size, "max_dataset_size": opt.evaluation_images, "batch_size": 1,
+        "load_size": opt.crop_size, "max_dataset_size": limit, "batch_size": 1,
         "num_threads": 0})

@@ -118,6 +118,9 @@ class TrainOptions(BaseOptions):
         add("--display_freq", type=at_least_1, default=400, help="show images in visdom every so many images")
         add("--update_html_freq", type=at_least_1, default=1000,
             help="put images into the gallery every so many images")
+        add("--fixed_images", type=at_least_0, default=8,
+            help="translate the first so many test images of the input domain again at every "
+                 "--update_html_freq and epoch's end, so that one sees them change; 0: none")
         add("--no_html", action="store_true", help="make no gallery of images in <name>/web")
         add("--display_id", type=int, default=None, help="number of the first visdom window; 0: no visdom")
         add("--display_ncols", type=at_least_1, default=4, help="images in a row in visdom")

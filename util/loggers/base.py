@@ -7,6 +7,7 @@ from util.runtime.progress import Progress
 
 Values = Mapping[str, float]
 History = Sequence[tuple[int, Values]]      # images seen in all, and the values reported then; oldest first
+NamedImages = Mapping[str, Mapping[str, Pixels]]    # name of an image file -> label -> pixels
 
 # How the names of values begin: the loss "G" is "loss/G". The learning rate is plainly "lr".
 LOSS, SECONDS, SCORE, COUNT = "loss/", "seconds/", "score/", "count/"
@@ -35,6 +36,16 @@ class Logger:
 
     def images(self, step: Progress, images: Mapping[str, Pixels], caption: str) -> None:
         """images: the last training step's by label (real_A, fake_B), uint8 [H, W, 1 or 3]."""
+
+    def fixed_images(self, step: Progress, images: NamedImages) -> None:
+        """images: a few test images, the same ones in the same order every time, each by label: real_A, and
+        what the weights of now make of it (fake_B; with --ema fake_B_ema too), uint8 [H, W, 1 or 3].
+
+        The name is that of the file within its domain's folder, without its ending, such as "a/1". Called
+        right after `images` where those are to be kept: every --update_html_freq images, at the end of epochs
+        of --save_epoch_freq, and of the last. Never called where the data has no test images of the input
+        domain, or with --fixed_images 0.
+        """
 
     def close(self) -> None:
         """Called once, last, also after an error."""

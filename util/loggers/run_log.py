@@ -12,7 +12,7 @@ from torch import Tensor
 
 from util.console import say
 from util.images import side_by_side
-from util.loggers.base import LOSS, SECONDS, Logger, Values, add_prefix
+from util.loggers.base import LOSS, SECONDS, Logger, NamedImages, Values, add_prefix
 from util.loggers.terminal import Terminal
 from util.loggers.text_files import TextFiles
 from util.runtime.progress import Progress
@@ -83,6 +83,15 @@ class RunLog:
         caption = f"Epoch {progress.epoch} of {progress.last_epoch}, {progress.total_images:,} images seen"
         _tell(takers, f"images of epoch {progress.epoch}",
               lambda logger: logger.images(progress, shown, caption))
+
+    def fixed_images(self, progress: Progress, translate: Callable[[], NamedImages]) -> None:
+        """Report the fixed test images; `translate` makes them, and is not called where no logger takes them.
+        """
+        takers = {name: logger for name, logger in self._loggers.items()
+                  if type(logger).fixed_images is not Logger.fixed_images}
+        if takers and (images := translate()):
+            _tell(takers, f"test images at image {progress.total_images}",
+                  lambda logger: logger.fixed_images(progress, images))
 
     def scores(self, metric: str, epoch: int | None = None) -> list[tuple[int, float]]:
         """Images seen in all and the score then, oldest first; see TextFiles.scores."""
