@@ -11,6 +11,7 @@ from options.recipes import ALIASES, RECIPES, recipe_name
 from util.checkpoints.run_record import FILE, read_options
 from util.errors import UsageError
 from util.flags import integer, number
+from util.loggers.registry import logger_names
 from util.metrics.registry import training_metrics
 
 
@@ -115,6 +116,9 @@ class TrainOptions(BaseOptions):
 
         parser.section("records")
         add("--print_freq", type=at_least_1, default=100, help="print the losses every so many images")
+        add("--logger", type=logger_names, default="visdom",
+            help="where else to report to: some of tensorboard,visdom,wandb joined by commas, or none "
+                 "(docs/watching.md)")
         add("--display_freq", type=at_least_1, default=400, help="show images in visdom every so many images")
         add("--update_html_freq", type=at_least_1, default=1000,
             help="put images into the gallery every so many images")
@@ -124,6 +128,7 @@ class TrainOptions(BaseOptions):
         add("--no_html", action="store_true", help="make no gallery of images in <name>/web")
         add("--display_id", type=int, default=None, help="number of the first visdom window; 0: no visdom")
         add("--display_ncols", type=at_least_1, default=4, help="images in a row in visdom")
-        add("--display_server", default="http://localhost", help="address of the visdom server")
+        add("--display_server", default="http://localhost",
+            help="address of the visdom server; auto: start one for this run, on this machine alone")
         add("--display_port", type=int, default=8097, help="port of the visdom server")
         add("--display_env", default="main", help="visdom environment; {name} in it is filled in")

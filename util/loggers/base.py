@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from util.images import Pixels
+from util.images import Pixels, grid
 from util.runtime.progress import Progress
 
 Values = Mapping[str, float]
@@ -10,7 +10,7 @@ History = Sequence[tuple[int, Values]]      # images seen in all, and the values
 NamedImages = Mapping[str, Mapping[str, Pixels]]    # name of an image file -> label -> pixels
 
 # How the names of values begin: the loss "G" is "loss/G". The learning rate is plainly "lr".
-LOSS, SECONDS, SCORE, COUNT = "loss/", "seconds/", "score/", "count/"
+LOSS, SECONDS, SCORE, COUNT, MEMORY = "loss/", "seconds/", "score/", "count/", "memory/"
 
 
 class Logger:
@@ -31,7 +31,8 @@ class Logger:
 
     def scalars(self, step: Progress, values: Values) -> None:
         """values: some of "loss/<name>", "lr", "seconds/compute" and "seconds/data" (for each image),
-        "score/<metric>", "count/fake" and "count/real" (images scored). A value may be NaN or infinite.
+        "memory/gpu" (gigabytes, the most so far; on a GPU alone), "score/<metric>", "count/fake" and
+        "count/real" (images scored). A value may be NaN or infinite.
         """
 
     def images(self, step: Progress, images: Mapping[str, Pixels], caption: str) -> None:
@@ -59,3 +60,16 @@ def add_prefix(prefix: str, values: Values) -> dict[str, float]:
 def with_prefix(prefix: str, values: Values) -> dict[str, float]:
     """The values whose names begin with the prefix, under the rest of their names: "loss/G" becomes "G"."""
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def curves(values: Values) -> dict[str, float]:
+    """The values that are worth a curve, with images/s in place of the seconds for each image."""
+    shown = {name: value for name, value in values.items() if not name.startswith((SECONDS, COUNT))}
+    seconds = sum(with_prefix(SECONDS, values).values())
+    return shown | ({"images/s": 1 / seconds} if seconds else {})
+
+
+def fixed_grid(images: NamedImages) -> Pixels:
+    """The fixed test images as one image: a row for each, a column for each label; uint8 [H, W, 3]."""
+    cells = [pixels for of in images.values() for pixels in of.values()]
+    return grid(cells, columns=len(cells) // len(images))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from util.console import say
 from util.images import side_by_side
-from util.loggers.base import LOSS, SECONDS, Logger, NamedImages, Values, add_prefix
+from util.loggers.base import LOSS, MEMORY, SECONDS, Logger, NamedImages, Values, add_prefix
 from util.loggers.terminal import Terminal
 from util.loggers.text_files import TextFiles
 from util.runtime.progress import Progress
@@ -62,7 +62,7 @@ class RunLog:
         values = dict(zip(losses, numbers, strict=True))
         times = self.timer.read()
         self.scalars(progress, {**add_prefix(LOSS, values), "lr": lr,
-                                **add_prefix(SECONDS, times._asdict())})
+                                **add_prefix(SECONDS, times._asdict()), **gpu_memory()})
         return values
 
     def scalars(self, progress: Progress, values: Values) -> None:
@@ -114,6 +114,12 @@ class RunLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+
+def gpu_memory() -> dict[str, float]:
+    """Gigabytes of GPU memory that the process had in use at most; {} where it uses no GPU."""
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return {f"{MEMORY}gpu": torch.cuda.max_memory_allocated() / 1e9} if used else {}
 
 
 def _tell(loggers: Mapping[str, Logger], what: str, call: Callable[[Logger], None]) -> None:
