@@ -3,9 +3,10 @@
 import queue
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+END: Any = object()
 QUEUED = 32     # messages that may wait; of more, those that may be lost are
 
 
@@ -17,7 +18,7 @@ class Outbox(Generic[T]):
 
     def __init__(self, name: str, deliver: Callable[[T], None]):
         self._deliver = deliver
-        self._messages: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[T] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -28,10 +29,10 @@ class Outbox(Generic[T]):
 
     def close(self, seconds: float) -> bool:
         """Whether the thread ended, all delivered or an error met, within so many seconds."""
-        self._messages.put(None)
+        self._messages.put(END)
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (message := self._messages.get()) is not None:
+        while (message := self._messages.get()) is not END:
             self._deliver(message)

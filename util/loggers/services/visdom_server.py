@@ -92,8 +92,20 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=end_with_stdin, daemon=True).start()
+    from tornado.web import HTTPError, StaticFileHandler
+    from visdom.server.app import tornado_settings
     from visdom.server.run_server import main as serve  # the command `visdom` downloads first
 
+    class Files(StaticFileHandler):
+        @classmethod
+        def get_version(cls, settings: dict, path: str) -> str | None:
+            """None for ../user/style.css, which visdom's page names and tornado 6.6 refuses as a file."""
+            try:
+                return super().get_version(settings, path)
+            except HTTPError:
+                return None
+
+    tornado_settings["static_handler_class"] = Files
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)                                    # nobody reads what it says
     serve()

@@ -43,7 +43,8 @@ class Wandb(Logger):
     def start(self, step: Progress, history: History) -> None:
         Path(self._settings["folder"]).mkdir(parents=True, exist_ok=True)
         self._process = start_module("util.loggers.services.wandb_process", WANDB_ERROR_REPORTING="false")
-        threading.Thread(target=self._say_what_it_says, daemon=True).start()
+        self._listener = threading.Thread(target=self._say_what_it_says, daemon=True)
+        self._listener.start()
         self._outbox.put({**self._settings, "new": not step.total_images})
         for images, values in history:
             self._put_curves(images, values)
@@ -60,11 +61,10 @@ class Wandb(Logger):
             return
         give_up = time.monotonic() + FINISH_SECONDS
         try:
-            if self._outbox.close(FINISH_SECONDS):
-                self._process.stdin.close()
+            self._outbox.put(None)      # its stdin may stay open: forked data workers hold it too
+            self._outbox.close(FINISH_SECONDS)
             self._process.wait(max(give_up - time.monotonic(), 0))
-        except BrokenPipeError:         # it has died, and has said so
-            pass
+            self._listener.join(1)
         except subprocess.TimeoutExpired:
             self._process.kill()
             say(f"wandb: not all was taken in time; wandb sync {self._settings['folder']}/*run-* sends it")
@@ -76,10 +76,11 @@ class Wandb(Logger):
     # ---- on threads
 
     def _send(self, message: Any) -> None:
-        """What cannot be sent is lost: its process has died."""
+        """What cannot be sent is lost: its process has died, or could not be started."""
         with contextlib.suppress(BrokenPipeError):
-            pickle.dump(message, self._process.stdin)
-            self._process.stdin.flush()
+            if self._process:
+                pickle.dump(message, self._process.stdin)
+                self._process.stdin.flush()
 
     def _say_what_it_says(self) -> None:
         for line in self._process.stdout:

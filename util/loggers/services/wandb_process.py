@@ -2,7 +2,7 @@
 
 Messages come on stdin, lines for people go to stdout. The first message is a dict: name, folder, config, new
 (false: the run of that folder goes on). Each other one is a pair: images seen, and values by name, numbers or
-uint8 [H, W, 3]. All are pickled, one behind the other.
+uint8 [H, W, 3]. All are pickled, one behind the other; None is the last.
 """
 
 import json
