@@ -99,6 +99,8 @@ class TrainOptions(BaseOptions):
             help="keep those of --save_latest_freq too, as iter_<n>")
         add("--keep_last", type=at_least_0, default=0,
             help="keep only so many of the numbered checkpoints, the latest ones; 0: all")
+        add("--dry_run", action="store_true", per_run=True,
+            help="build all, check data, memory and disk, time ten steps, print the plan; write nothing")
         add("--force", action="store_true", per_run=True,
             help="take the place of another process that trains under this --name")
         add("--on_nan", choices=["stop", "skip"], default="stop",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 TALLY: dict[str, list[int]] = {}        # fault -> tried, survived
+STEPS: dict[tuple[str, str], tuple[float, float]] = {}      # logger, fault -> see note_steps
 
 
 @contextmanager
@@ -21,3 +22,14 @@ def lines() -> list[str]:
     return [f"{'fault':<{width}}  tried  survived  lost",
             *(f"{fault:<{width}}  {tried:5}  {survived:8}  {tried - survived:4}"
               for fault, (tried, survived) in rows)]
+
+
+def note_steps(logger: str, fault: str, milliseconds: float, whole: float) -> None:
+    """What a training took while a logger had a fault: the median step, and all of its steps in seconds."""
+    STEPS[logger, fault] = milliseconds, whole
+
+
+def step_lines() -> list[str]:
+    rows = [f"{logger:<14}{fault:<34}{milliseconds:9.1f} ms {whole:9.2f} s   equal"
+            for (logger, fault), (milliseconds, whole) in STEPS.items()]
+    return [f"{'logger':<14}{'fault':<34}{'step':>12} {'all steps':>11}   end weights", *rows]

@@ -36,7 +36,8 @@ class RunLog:
         self._files = TextFiles(folder, progress)
         self._terminal = Terminal(progress, images_in_total)
         self._loggers = {"text files": self._files, "terminal": self._terminal, **loggers}
-        self._images = progress.total_images
+        self._images = self._first_images = progress.total_images
+        self._began = time.perf_counter()
         self._epoch_began = time.perf_counter()
         history = self._files.history()
         _tell(self._loggers, "earlier values", lambda logger: logger.start(progress, history))
@@ -96,6 +97,10 @@ class RunLog:
     def scores(self, metric: str, epoch: int | None = None) -> list[tuple[int, float]]:
         """Images seen in all and the score then, oldest first; see TextFiles.scores."""
         return self._files.scores(metric, epoch)
+
+    def done(self) -> tuple[int, float]:
+        """Images and seconds since this start of the run."""
+        return self._images - self._first_images, time.perf_counter() - self._began
 
     def epoch_end(self, progress: Progress) -> None:
         """Call it before the epoch's number moves on."""

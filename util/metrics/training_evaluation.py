@@ -29,6 +29,7 @@ from util.runtime.progress import Progress
 from util.runtime.undisturbed import undisturbed
 
 BEST = "best"
+AVERAGED = "_ema"       # what stands behind the names of scores of averaged weights: see models.ema.SUFFIX
 
 
 class Images(Protocol):
@@ -102,6 +103,16 @@ class Evaluation:
         """Images seen and the score of the first metric where it was best; None before there is any."""
         metric = METRICS[self.names[0]]
         return min(log.scores(self.names[0]), key=lambda row: metric.loss(row[1]), default=None)
+
+    def summary(self, log: RunLog) -> list[str]:
+        """A line for each metric: the last score and the best one."""
+        lines = []
+        for name in self.names:
+            for shown in (name, name + AVERAGED):
+                if rows := log.scores(shown):
+                    at, best = min(rows, key=lambda row: METRICS[name].loss(row[1]))
+                    lines.append(f"{shown} {rows[-1][1]:.4g}, best {best:.4g} at image {at:,}")
+        return lines
 
     def losses(self, log: RunLog, epoch: int) -> list[float] | None:
         """The first metric's scores in an epoch, turned so that lower is better; None if it is off."""

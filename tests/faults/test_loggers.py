@@ -1,0 +1,226 @@
+"""A logger whose server hangs, dies or refuses, or whose disk is full, changes neither the result nor the time.
+
+Every step reports numbers and shows images. The table at the end holds the time of a step with each fault.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.faults.programs import Program
+from tests.faults.table import note_steps, tally
+from tests.faults.trainings import SHORT, Training, assert_equal
+
+pytest.importorskip("visdom")
+pytest.importorskip("tensorboard")
+pytest.importorskip("wandb")
+BUSY = [*SHORT, "--n_epochs", "18", "--display_freq", "1", "--update_html_freq", "3", "--display_id", "1",
+        "--display_server", "http://127.0.0.1"]
+SLOWER = 3.0        # seconds that all 120 steps may take longer on a busy machine; a hang takes 5 and more
+KEY = {"WANDB_API_KEY": "0" * 40}
+OFFLINE = {"WANDB_MODE": "offline"}
+Disturb = Callable[[Training, Program], None]
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, images: Path) -> tuple[Training, float]:
+    """The same training with no logger, and the seconds that its steps took."""
+    training = Training(tmp_path_factory.mktemp("calm"), images, [*BUSY, "--logger", "none"])
+    return training, run(training, "none", "none")
+
+
+@pytest.fixture
+def check(tmp_path: Path, images: Path, calm: tuple[Training, float]) -> Callable:
+    """Trains with a logger and a fault, and compares the end and the time with the calm training's."""
+    def checked(logger: str, fault: str, *flags: str, environment: dict[str, str] = OFFLINE,
+                disturb: Disturb | None = None) -> str:
+        training = Training(tmp_path, images, [*BUSY, "--logger", logger, *flags])
+        with tally(f"{logger}: {fault}"):
+            whole = run(training, logger, fault, environment, disturb)
+            for name in ("wandb", "tensorboard", "visdom"):
+                folder = training.folder / name
+                if folder.is_mount():
+                    subprocess.run(["umount", "-l", str(folder)], check=True)
+                shutil.rmtree(folder, ignore_errors=True)       # not the training's own
+            assert_equal(training, calm[0])
+            assert whole < calm[1] + SLOWER
+        return (tmp_path / "run_1.out").read_text()
+    return checked
+
+
+def run(training: Training, logger: str, fault: str, environment: dict[str, str] = OFFLINE,
+        disturb: Disturb | None = None) -> float:
+    """Seconds from the first step to the last."""
+    times = training.folder.parent / "times.txt"
+    program = training.start(trap=("note_steps", str(times), environment))
+    if disturb:
+        assert program.until(lambda: training.stepped(program, 10)), program.err
+        disturb(training, program)
+    assert program.end() == 0, program.err
+    began = [float(line) for line in times.read_text().splitlines()]
+    steps = [after - before for before, after in zip(began, began[1:], strict=False)]
+    assert len(began) == 120
+    note_steps(logger, fault, 1000 * statistics.median(steps), sum(steps))
+    return sum(steps)
+
+
+@contextmanager
+def server(answers: int = 10**9, status: int = 200) -> Iterator[int]:
+    """Answers so many requests, with this status, and lets every other one wait for ever. Yields its port."""
+    left, closing = [answers], threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            left[0] -= 1
+            if left[0] < 0:
+                closing.wait()
+                return
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"win")
+
+        do_GET = do_POST
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.daemon_threads = True
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        yield running.server_address[1]
+    finally:
+        closing.set()
+        running.shutdown()
+        running.server_close()
+
+
+def nobody() -> int:
+    """A port that refuses connections."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def kill_beside(module: str) -> Disturb:
+    """kill -9 the process that runs a module beside the training."""
+    def kill(training: Training, program: Program) -> None:
+        found = [pid for pid in program.workers()
+                 if module in Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")]
+        assert found, f"no process runs {module}"
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+    return kill
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Mounts a file system of 16 kB as a folder of the run."""
+    mounted: list[Path] = []
+
+    def mount(name: str) -> None:
+        folder = tmp_path / "run" / name
+        folder.mkdir(parents=True)
+        command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True)
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+        mounted.append(folder)
+
+    yield mount
+    for folder in mounted:
+        if folder.is_mount():
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+# ---- without a fault
+
+@pytest.mark.parametrize("logger", ["tensorboard", "wandb"])
+def test_no_fault(check: Callable, logger: str) -> None:
+    check(logger, "no fault")
+
+
+def test_visdom_without_a_fault(check: Callable) -> None:
+    with server() as port:
+        check("visdom", "no fault", "--display_port", str(port))
+
+
+def test_all_at_once(check: Callable) -> None:
+    check("visdom,tensorboard,wandb", "no fault", "--display_server", "auto", "--display_port", str(nobody()))
+
+
+# ---- a server that hangs, dies, refuses
+
+def test_visdom_hangs(check: Callable) -> None:
+    with server(answers=30) as port:
+        check("visdom", "hangs in the middle", "--display_port", str(port))
+
+
+def test_visdom_dies(check: Callable) -> None:
+    with ExitStack() as stack:
+        port = stack.enter_context(server())
+        said = check("visdom", "dies in the middle", "--display_port", str(port),
+                     disturb=lambda training, program: stack.close())
+    assert said.count("visdom: shown no more") == 1
+
+
+def test_visdom_refuses(check: Callable) -> None:
+    with server(status=500) as port:
+        said = check("visdom", "refuses everything", "--display_port", str(port))
+    assert said.count("visdom: not shown, no server answers") == 1
+
+
+def test_its_own_visdom_dies(check: Callable) -> None:
+    def once_it_is_there(training: Training, program: Program) -> None:
+        if program.until(lambda: "visdom: http://127.0.0.1:" in program.out):
+            kill_beside("visdom_server")(training, program)
+
+    check("visdom", "its own server dies", "--display_server", "auto", "--display_port", str(nobody()),
+          disturb=once_it_is_there)
+
+
+def test_wandb_hangs(check: Callable) -> None:
+    with server(answers=0) as port:
+        check("wandb", "hangs from the start", environment=address(port))
+
+
+def test_wandb_refuses_connections(check: Callable) -> None:
+    check("wandb", "refuses connections", environment=address(nobody()))
+
+
+def test_wandb_refuses_everything(check: Callable) -> None:
+    with server(status=500) as port:
+        check("wandb", "refuses everything", environment=address(port))
+
+
+def test_wandb_dies(check: Callable) -> None:
+    check("wandb", "its process dies", disturb=kill_beside("wandb_process"))
+
+
+def address(port: int) -> dict[str, str]:
+    return {**KEY, "WANDB_MODE": "online", "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
+
+
+# ---- a full disk
+
+@pytest.mark.parametrize("logger", ["tensorboard", "wandb"])
+def test_full_disk(check: Callable, full: Callable[[str], None], logger: str) -> None:
+    full(logger)
+    said = check(logger, "full disk")
+    assert logger != "tensorboard" or "No space left on device" in said
+
+
+def test_full_disk_under_its_own_visdom(check: Callable, full: Callable[[str], None]) -> None:
+    full("visdom")
+    check("visdom", "full disk", "--display_server", "auto", "--display_port", str(nobody()))
