@@ -24,12 +24,13 @@ def lines() -> list[str]:
               for fault, (tried, survived) in rows)]
 
 
-def note_steps(logger: str, fault: str, milliseconds: float, whole: float) -> None:
-    """What a training took while a logger had a fault: the median step, and all of its steps in seconds."""
-    STEPS[logger, fault] = milliseconds, whole
+def note_steps(logger: str, fault: str, milliseconds: float, longest: float) -> None:
+    """What a training took while a logger had a fault: the median step's computing in the training's thread,
+    and its longest step in seconds by the clock."""
+    STEPS[logger, fault] = milliseconds, longest
 
 
 def step_lines() -> list[str]:
-    rows = [f"{logger:<14}{fault:<34}{milliseconds:9.1f} ms {whole:9.2f} s   equal"
-            for (logger, fault), (milliseconds, whole) in STEPS.items()]
-    return [f"{'logger':<14}{'fault':<34}{'step':>12} {'all steps':>11}   end weights", *rows]
+    rows = [f"{logger:<26}{fault:<24}{milliseconds:9.1f} ms {longest:10.2f} s   equal"
+            for (logger, fault), (milliseconds, longest) in STEPS.items()]
+    return [f"{'logger':<26}{'fault':<24}{'step':>12} {'longest':>12}   end weights", *rows]

@@ -104,14 +104,15 @@ def print_into_a_closed_pipe() -> None:
 
 
 def note_steps(path: str, environment: dict[str, str]) -> None:
-    """Appends the time at which each step begins, in seconds, to a file; sets variables of the environment."""
+    """Appends to a file, in seconds, when each step begins and what this thread has computed until then; sets
+    variables of the environment."""
     from models.base_model import BaseModel
     original = BaseModel.train_step
     os.environ.update(environment)
 
     def noted(self: BaseModel, batch: Any) -> dict:
         with open(path, "a") as stream:
-            print(time.perf_counter(), file=stream)
+            print(time.perf_counter(), time.thread_time(), file=stream)
         return original(self, batch)
 
     BaseModel.train_step = noted

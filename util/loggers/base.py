@@ -11,6 +11,7 @@ NamedImages = Mapping[str, Mapping[str, Pixels]]    # name of an image file -> l
 
 # How the names of values begin: the loss "G" is "loss/G". The learning rate is plainly "lr".
 LOSS, SECONDS, SCORE, COUNT, MEMORY = "loss/", "seconds/", "score/", "count/", "memory/"
+SPEED = "speed/"        # of curves
 
 
 class Logger:
@@ -66,7 +67,7 @@ def curves(values: Values) -> dict[str, float]:
     """The values that are worth a curve, with images/s in place of the seconds for each image."""
     shown = {name: value for name, value in values.items() if not name.startswith((SECONDS, COUNT))}
     seconds = sum(with_prefix(SECONDS, values).values())
-    return shown | ({"images/s": 1 / seconds} if seconds else {})
+    return shown | ({f"{SPEED}images_per_second": 1 / seconds} if seconds else {})
 
 
 def fixed_grid(images: NamedImages) -> Pixels:

@@ -17,13 +17,15 @@ from util.loggers.services.wandb import open_wandb
 LOGGERS: dict[str, Callable[[Namespace, Path], Logger | None]] = {
     "gallery": open_gallery,
 }
-# Those that --logger names. Each is called like the package that it needs.
+# Those that --logger names.
 SERVICES: dict[str, Callable[[Namespace, Path], Logger | None]] = {
     "tensorboard": TensorBoard,
     "visdom": connect_visdom,
     "wandb": open_wandb,
 }
-LEFT_OUT = ("visdom",)      # the default: where its package is missing, one line says so, and the run goes on
+# Those without which a run does not begin if their package, of the same name, is missing. Not so visdom, the
+# default: one line says that it is not shown.
+PACKAGES = ("tensorboard", "wandb")
 
 
 def create_loggers(opt: Namespace, folder: Path) -> dict[str, Logger]:
@@ -49,8 +51,8 @@ def logger_names(text: str) -> str:
 
 def check_packages(text: str) -> None:
     """Raise UsageError for a logger in "visdom,wandb" whose package is not installed."""
-    for name in names_in(text):
+    for name in set(names_in(text)) & set(PACKAGES):
         found = importlib.util.find_spec(name)
-        if name not in LEFT_OUT and (found is None or found.origin is None):     # a mere folder has no origin
+        if found is None or found.origin is None:       # a mere folder has no origin
             raise UsageError(f"--logger {name} needs a package that is not installed: pip install -r "
                              f"requirements-{name}.txt, or leave {name} out")

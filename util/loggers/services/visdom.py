@@ -19,6 +19,7 @@ from util.loggers.base import (
     LOSS,
     MEMORY,
     SCORE,
+    SPEED,
     History,
     Logger,
     NamedImages,
@@ -35,7 +36,7 @@ ANSWER_SECONDS = 2.0        # for a server to say hello, and to take the last me
 SEND_SECONDS = 5.0          # for it to take any other
 RETRY_SECONDS = 10.0        # between two calls to a server that is gone
 # Window -> how the names of its values begin.
-CURVES = {"losses": LOSS, "scores": SCORE, "learning rate": "lr", "speed": "images/s", "GPU memory": MEMORY}
+CURVES = {"losses": LOSS, "scores": SCORE, "learning rate": "lr", "speed": SPEED, "GPU memory": MEMORY}
 
 
 class ServerGone(Exception):
@@ -207,9 +208,11 @@ class VisdomWindows(Logger):
         x = np.array([images for images, _ in rows])
         y = np.array([[row.get(name, np.nan) for name in names] for _, row in rows], dtype=float)
         y[~np.isfinite(y)] = np.nan                         # JSON has no infinity
-        opts = {"title": f"{self.name}: {window}", "legend": names, "xlabel": "images",
-                "ylabel": CURVES[window].rstrip("/"), "width": 2 * self.winsize,
-                "height": int(1.5 * self.winsize)}
+        label = CURVES[window].rstrip("/")
+        opts = {"title": f"{self.name}: {window}", "legend": names, "xlabel": "images", "ylabel": label,
+                "width": 2 * self.winsize, "height": int(1.5 * self.winsize)}
+        if window not in ("losses", "scores"):
+            opts["layoutopts"] = {"plotly": {"yaxis": {"title": label, "rangemode": "tozero"}}}
         self._client.line(Y=y, X=x, win=f"{self.display_id}_{window}", opts=opts,
                           update="append" if append else None)
 

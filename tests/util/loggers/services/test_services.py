@@ -1,5 +1,6 @@
 """--logger chooses among the services; their packages are asked for before a run begins; the outbox."""
 
+import re
 import threading
 import time
 from argparse import Namespace
@@ -10,7 +11,9 @@ import pytest
 from options.train_options import TrainOptions
 from util.errors import UsageError
 from util.loggers import registry
+from util.loggers.base import Logger
 from util.loggers.services.outbox import QUEUED, Outbox
+from util.runtime.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -74,3 +77,20 @@ def test_an_outbox_whose_receiver_fails_takes_no_more():
         outbox.put(1)
         assert outbox.close(10)
         outbox.put(2)
+
+
+def test_the_logger_of_the_documentation_works(tmp_path, monkeypatch):
+    """The class out of docs/plugins.md, as one line of the table."""
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    code, = re.findall(r"`util/loggers/services/\w+\.py`:\n\n```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "score_table_of_the_page.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    from score_table_of_the_page import ScoreTable
+    monkeypatch.setitem(registry.SERVICES, "score_table", ScoreTable)
+    monkeypatch.setitem(registry.LOGGERS, "gallery", lambda opt, folder: None)
+    assert registry.logger_names("score_table") == "score_table"
+    log, = registry.create_loggers(Namespace(logger="score_table"), tmp_path).values()
+    step = Progress(first_epoch=1, last_epoch=1)
+    step.advance(50)
+    log.scalars(step, {"loss/G": 1.0, "score/swd": 2.5, "score/fid": 40.0, "count/fake": 3})
+    assert isinstance(log, Logger) and (tmp_path / "scores.csv").read_text() == "50,swd,2.5\n50,fid,40.0\n"

@@ -48,9 +48,10 @@ def test_curves_images_and_options_are_there(tmp_path):
     log.scalars(at(150), {"score/swd": 30.0, "count/fake": 5.0})
     log.fixed_images(at(150), IMAGES)
     found = read(tmp_path)
-    assert set(found.Tags()["scalars"]) == {"loss/G", "lr", "images/s", "memory/gpu", "score/swd"}
+    assert set(found.Tags()["scalars"]) == {
+        "loss/G", "lr", "speed/images_per_second", "memory/gpu", "score/swd"}
     assert points(tmp_path, "loss/G") == [(100, 1.5)] and points(tmp_path, "score/swd") == [(150, 30.0)]
-    assert points(tmp_path, "images/s") == [(100, 5.0)]             # 0.2 s each
+    assert points(tmp_path, "speed/images_per_second") == [(100, 5.0)]             # 0.2 s each
     shown, = found.Images("test images")
     pixels = np.asarray(Image.open(io.BytesIO(shown.encoded_image_string))).astype(int)
     assert (shown.step, shown.width, shown.height) == (150, 16 + 4 + 16, 8 + 4 + 8)

@@ -80,7 +80,7 @@ def test_a_resumed_run_is_the_same_run_without_doubled_points(tmp_path, capsys):
     assert len(set(runs(tmp_path))) == 1 and len(parts(tmp_path)) == 2
     assert [(row["_step"], row["loss/G"]) for row in rows(tmp_path)] == [
         (100, 100.0), (200, 200.0), (300, 300.0), (400, 400.0)]
-    assert rows(tmp_path)[0]["images/s"] == 4 and rows(tmp_path)[2]["score/swd"] == 7
+    assert rows(tmp_path)[0]["speed/images_per_second"] == 4 and rows(tmp_path)[2]["score/swd"] == 7
     assert list((tmp_path / "wandb").glob("*/files/media/images/test images_300_*.jpg"))
     assert {path.name for path in tmp_path.iterdir()} == {"wandb"}
     said = capsys.readouterr().out.splitlines()
