@@ -47,10 +47,10 @@ def calm(tmp_path_factory: pytest.TempPathFactory, images: Path) -> tuple[Traini
 def check(tmp_path: Path, images: Path, calm: tuple[Training, float]) -> Callable:
     """Trains with a logger and a fault, and compares the end and the time with the calm training's."""
     def checked(logger: str, fault: str, *flags: str, environment: dict[str, str] = OFFLINE,
-                disturb: Disturb | None = None) -> str:
+                disturb: Disturb | None = None, first: str = "") -> str:
         training = Training(tmp_path, images, [*BUSY, "--logger", logger, *flags])
         with tally(f"{logger}: {fault}"):
-            step, longest = run(training, logger, fault, environment, disturb)
+            step, longest = run(training, logger, fault, environment, disturb, first)
             for name in ("wandb", "tensorboard", "visdom"):
                 folder = training.folder / name
                 if folder.is_mount():
@@ -63,11 +63,15 @@ def check(tmp_path: Path, images: Path, calm: tuple[Training, float]) -> Callabl
 
 
 def run(training: Training, logger: str, fault: str, environment: dict[str, str] = OFFLINE,
-        disturb: Disturb | None = None) -> tuple[float, float]:
+        disturb: Disturb | None = None, first: str = "") -> tuple[float, float]:
     """What the median step computed in the training's thread, in ms, and the longest one by the clock, in s.
+
+    disturb: is called after ten steps. first: must have been said before the first one.
     """
-    times = training.folder.parent / "times.txt"
-    program = training.start(trap=("note_steps", str(times), environment))
+    times, go = training.folder.parent / "times.txt", training.folder.parent / "go"
+    program = training.start(trap=("note_steps", str(times), environment, str(go)))
+    assert program.until(lambda: first in program.out), program.err
+    go.touch()
     if disturb:
         assert program.until(lambda: training.stepped(program, 10)), program.err
         disturb(training, program)
@@ -122,11 +126,10 @@ def nobody() -> int:
 def kill_beside(module: str) -> Disturb:
     """kill -9 the process that runs a module beside the training."""
     def kill(training: Training, program: Program) -> None:
-        found = [pid for pid in program.workers()
-                 if module in Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")]
-        assert found, f"no process runs {module}"
-        for pid in found:
-            os.kill(pid, signal.SIGKILL)
+        children = [pid for path in Path(f"/proc/{program.pid}/task").glob("*/children")
+                    for pid in path.read_text().split()]
+        pid, = (pid for pid in children if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(int(pid), signal.SIGKILL)
     return kill
 
 
@@ -154,7 +157,7 @@ def full(tmp_path: Path) -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.parametrize("logger", ["tensorboard", "wandb"])
 def test_no_fault(check: Callable, logger: str) -> None:
-    check(logger, "no fault")
+    assert "not all was taken" not in check(logger, "no fault")
 
 
 def test_visdom_without_a_fault(check: Callable) -> None:
@@ -163,7 +166,8 @@ def test_visdom_without_a_fault(check: Callable) -> None:
 
 
 def test_all_at_once(check: Callable) -> None:
-    check("visdom,tensorboard,wandb", "no fault", "--display_server", "auto", "--display_port", str(nobody()))
+    check("visdom,tensorboard,wandb", "no fault", "--display_server", "auto", "--display_port", str(nobody()),
+          first="visdom: http://127.0.0.1:")
 
 
 # ---- a server that hangs, dies, refuses
@@ -188,12 +192,9 @@ def test_visdom_refuses(check: Callable) -> None:
 
 
 def test_its_own_visdom_dies(check: Callable) -> None:
-    def once_it_is_there(training: Training, program: Program) -> None:
-        if program.until(lambda: "visdom: http://127.0.0.1:" in program.out):
-            kill_beside("visdom_server")(training, program)
-
-    check("visdom", "its own server dies", "--display_server", "auto", "--display_port", str(nobody()),
-          disturb=once_it_is_there)
+    said = check("visdom", "its own server dies", "--display_server", "auto", "--display_port", str(nobody()),
+                 disturb=kill_beside("visdom_server"), first="visdom: http://127.0.0.1:")
+    assert said.count("visdom: shown no more") == 1
 
 
 def test_wandb_hangs(check: Callable) -> None:

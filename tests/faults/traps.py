@@ -103,14 +103,16 @@ def print_into_a_closed_pipe() -> None:
     RunLog.__enter__ = entered
 
 
-def note_steps(path: str, environment: dict[str, str]) -> None:
+def note_steps(path: str, environment: dict[str, str], hold: str = "") -> None:
     """Appends to a file, in seconds, when each step begins and what this thread has computed until then; sets
-    variables of the environment."""
+    variables of the environment. The first step waits until there is a file `hold`."""
     from models.base_model import BaseModel
     original = BaseModel.train_step
     os.environ.update(environment)
 
     def noted(self: BaseModel, batch: Any) -> dict:
+        while hold and not os.path.exists(hold):
+            time.sleep(0.01)
         with open(path, "a") as stream:
             print(time.perf_counter(), time.thread_time(), file=stream)
         return original(self, batch)
