@@ -18,6 +18,7 @@ class Outbox(Generic[T]):
 
     def __init__(self, name: str, deliver: Callable[[T], None]):
         self._deliver = deliver
+        self._over = False
         self._messages: queue.SimpleQueue[T] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -28,11 +29,16 @@ class Outbox(Generic[T]):
             self._messages.put(message)
 
     def close(self, seconds: float) -> bool:
-        """Whether the thread ended, all delivered or an error met, within so many seconds."""
+        """Whether the thread ended, all delivered or an error met, within so many seconds.
+
+        If not, it delivers no more after the message under way: a program that ends while it computes may be
+        aborted. Call again to wait for that message.
+        """
         self._messages.put(END)
         self._thread.join(seconds)
+        self._over = True
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (message := self._messages.get()) is not END:
+        while (message := self._messages.get()) is not END and not self._over:
             self._deliver(message)

@@ -154,6 +154,7 @@ class VisdomWindows(Logger):
             say("visdom: the server did not take the last messages in time")
         if self._local:
             self._local.stop()
+            self._outbox.close(ANSWER_SECONDS)      # which no longer waits for that server
 
     def _add(self, images: int, values: Values) -> None:
         """Keep the points of every window, for the thread and for a server that comes back."""

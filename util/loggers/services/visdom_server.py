@@ -27,9 +27,12 @@ class LocalServer:
         """port: is taken if it is free, another one if not. folder: for what visdom saves on request."""
         self._wanted, self._folder = port, folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
 
     def port(self) -> int:
         """The port at which it answers. Raises ConnectionError if it does not begin to."""
+        if self._stopped:
+            raise ConnectionError("the server is stopped")
         if self._process is None or self._process.poll() is not None:
             self._start()
         return self._port
@@ -41,8 +44,8 @@ class LocalServer:
         self._process.stdout.close()
         give_up = time.monotonic() + START_SECONDS
         while not answers(self._port):
-            if self._process.poll() is not None or time.monotonic() > give_up:
-                self.stop()
+            if self._stopped or self._process.poll() is not None or time.monotonic() > give_up:
+                self._kill()
                 raise ConnectionError("the server does not start")
             time.sleep(0.1)
         hint = "" if has_scripts() else ("; its page stays empty for want of its scripts, which the command "
@@ -50,6 +53,11 @@ class LocalServer:
         say(f"visdom: http://{HOST}:{self._port} until the run ends{hint}")
 
     def stop(self) -> None:
+        """For good; may be called while another thread starts it."""
+        self._stopped = True
+        self._kill()
+
+    def _kill(self) -> None:
         if self._process:
             self._process.kill()
             self._process.wait()

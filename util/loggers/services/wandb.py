@@ -67,6 +67,9 @@ class Wandb(Logger):
             self._listener.join(1)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
+            self._outbox.close(1)           # its pipe is broken now
+            self._listener.join(1)
             say(f"wandb: not all was taken in time; wandb sync {self._settings['folder']}/*run-* sends it")
 
     def _put_curves(self, images: int, values: Values) -> None:
