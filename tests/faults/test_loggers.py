@@ -28,7 +28,7 @@ pytest.importorskip("wandb")
 BUSY = [*SHORT, "--n_epochs", "8", "--display_freq", "1", "--update_html_freq", "3", "--display_id", "1",
         "--display_server", "http://127.0.0.1"]
 STEPS = 60
-# A step may compute so many times what it does without a logger: it reports as much as 100 of a real run.
+# A step may compute so many times what it does with an idle logger: it reports as much as 100 of a real run.
 # The longest may take so many seconds on a busy machine; a hang takes more.
 MORE_COMPUTING, LONGEST = 1.5, 4.0
 KEY = {"WANDB_API_KEY": "0" * 40}
@@ -38,9 +38,12 @@ Disturb = Callable[[Training, Program], None]
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory, images: Path) -> tuple[Training, float]:
-    """The same training with no logger, and what its median step computed, in milliseconds."""
+    """The same training with a logger that does nothing, and what its median step computed, in milliseconds.
+
+    The images that loggers are shown are made for it as well.
+    """
     training = Training(tmp_path_factory.mktemp("calm"), images, [*BUSY, "--logger", "none"])
-    return training, run(training, "none", "")[0]
+    return training, run(training, "idle", "", trap="note_steps_of_an_idle_logger")[0]
 
 
 @pytest.fixture
@@ -63,13 +66,13 @@ def check(tmp_path: Path, images: Path, calm: tuple[Training, float]) -> Callabl
 
 
 def run(training: Training, logger: str, fault: str, environment: dict[str, str] = OFFLINE,
-        disturb: Disturb | None = None, first: str = "") -> tuple[float, float]:
+        disturb: Disturb | None = None, first: str = "", trap: str = "note_steps") -> tuple[float, float]:
     """What the median step computed in the training's thread, in ms, and the longest one by the clock, in s.
 
     disturb: is called after ten steps. first: must have been said before the first one.
     """
     times, go = training.folder.parent / "times.txt", training.folder.parent / "go"
-    program = training.start(trap=("note_steps", str(times), environment, str(go)))
+    program = training.start(trap=(trap, str(times), environment, str(go)))
     assert program.until(lambda: first in program.out), program.err
     go.touch()
     if disturb:
