@@ -12,7 +12,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from data import create_loader
-from data.evaluation_split import evaluation_split
+from data.evaluation_split import evaluation_split, fixed_inputs
 from data.loader import Loader
 from models import create_model
 from models.base_model import BaseModel
@@ -22,12 +22,15 @@ from util.checkpoints.disk_space import describe_space
 from util.checkpoints.training_state import TrainingState
 from util.console import say
 from util.errors import DataError, run_command
+from util.loggers.fixed_images import FixedImages
 from util.loggers.registry import create_loggers
 from util.loggers.run_log import RunLog
+from util.loggers.summary import summary
 from util.metrics.training_evaluation import Evaluation
 from util.runtime.health import LossMonitor
 from util.runtime.memory import explained_out_of_memory
 from util.runtime.progress import Progress
+from util.runtime.rehearsal import rehearse
 from util.runtime.seed import seed_everything
 from util.runtime.signals import StopSignals
 
@@ -40,26 +43,46 @@ def main() -> None:
 
 def run(opt: Namespace) -> None:
     seed_everything(opt.seed)
+    if opt.dry_run and opt.cache == "disk":
+        opt.cache = "none"      # it would write
     loader = create_loader(opt)
     model = create_model(opt)
     progress = Progress(first_epoch=opt.epoch_count, last_epoch=opt.n_epochs + opt.n_epochs_decay,
                         images_per_epoch=loader.images_per_epoch)
     folder = Path(opt.checkpoints_dir) / opt.name
+    if opt.dry_run:
+        dry_run(opt, folder, loader, model, progress)
+        return
     with TrainingState(folder, keep_last=opt.keep_last, force=opt.force) as state:
         print(describe(opt), model.describe(opt.verbose), start(opt, model, state, progress), sep="\n",
               flush=True)
         save_options(opt, folder)
         try:
-            train(opt, loader, model, state, progress)
+            last_words = train(opt, loader, model, state, progress)
         except DataError:
             state.save("latest", model, progress)
             raise
+    if last_words:
+        say(last_words)
+
+
+def dry_run(opt: Namespace, folder: Path, loader: Loader, model: BaseModel, progress: Progress) -> None:
+    """Build all, check the data, memory and disk, time ten steps and print the plan; nothing is written."""
+    state = TrainingState(folder)               # not entered: it makes no folder and takes no lock
+    begins = start(opt, model, state, progress)
+    print(describe(opt), model.describe(opt.verbose), begins, sep="\n", flush=True)
+    Evaluation(opt, evaluation_split(opt))      # says what it would do, and whether it can
+    for line in rehearse(opt, folder, loader, model, progress):
+        say(line)
+    say("dry run: nothing was written; leave out --dry_run to begin")
 
 
 def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState,
-          progress: Progress) -> None:
+          progress: Progress) -> str:
+    """All epochs that are left. Returns a summary, "" if there were none."""
     monitor = LossMonitor(opt.on_nan, model.optimizers.values(), model.gan_weight)
     evaluation = Evaluation(opt, evaluation_split(opt))
+    fixed = FixedImages(fixed_inputs(opt), opt.seed)
     with open_log(opt, progress) as log, StopSignals() as stop:
         for epoch in progress.remaining_epochs():
             model.start_epoch(epoch)
@@ -73,7 +96,7 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
                     shown = log.losses(progress, losses, model.learning_rate())     # waits for the device
                     monitor.check(progress, shown, state.last_good)
                 if progress.crossed(opt.display_freq) or progress.crossed(opt.update_html_freq):
-                    log.images(progress, model.visuals(), keep=progress.crossed(opt.update_html_freq))
+                    show(model, fixed, progress, log, keep=progress.crossed(opt.update_html_freq))
                 if evaluation.due(progress):
                     evaluation.run(model, progress, log, state)
                 save = progress.crossed(opt.save_latest_freq)
@@ -85,13 +108,23 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
             model.end_epoch(evaluation.losses(log, epoch))
             keep = epoch % opt.save_epoch_freq == 0
             if keep or epoch == progress.last_epoch:
-                log.images(progress, model.visuals(), keep=True)
+                show(model, fixed, progress, log, keep=True)
             log.epoch_end(progress)
             progress.end_epoch()
             if keep:
                 state.save(str(epoch), model, progress)
             if keep or save or stop.received or epoch == progress.last_epoch:
                 save_or_leave(model, state, progress, stop)
+        images, seconds = log.done()
+        scores = evaluation.summary(log)
+        return summary(opt, state.folder, progress, images, seconds, scores) if images else ""
+
+
+def show(model: BaseModel, fixed: FixedImages, progress: Progress, log: RunLog, keep: bool) -> None:
+    """Show the last step's images; where they are kept, the fixed test images as well."""
+    log.images(progress, model.visuals(), keep)
+    if keep:
+        fixed.show(model, progress, log)
 
 
 def save_or_leave(model: BaseModel, state: TrainingState, progress: Progress, stop: StopSignals) -> None:

@@ -1,7 +1,7 @@
 """The images that a run is evaluated on: those of its test split, prepared as test.py would."""
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,19 @@ from data.image_folder import find_images
 from data.image_list import is_list, parse
 from util.images import Pixels, to_pixels
 
+PHASES = ("test", "val")    # splits to evaluate on; the first that has images is taken
+
 
 class EvaluationImages:
     """The images of one domain, read in the main process. names: of all of them, the readable and the bad."""
 
-    def __init__(self, opt: Namespace, folder: Path, channels: int, **listed: str):
-        """opt: the options of the run. channels: to read the images with, 1 or 3.
-
-        listed: where the folder is a list, the phase, and the direction that begins with the domain.
+    def __init__(self, opt: Namespace, folder: Path, channels: int, limit: float, **listed: str):
+        """opt: the options of the run. channels: to read the images with, 1 or 3. limit: the first so many
+        images alone. listed: where the folder is a list, the phase, and the direction that begins with the
+        domain.
         """
         self.folder = folder
-        self._loader = create_loader(_translation_options(opt, folder, channels, **listed))
+        self._loader = create_loader(_translation_options(opt, folder, channels, limit, **listed))
         self._dataset = self._loader.dataset
         self._key = self._dataset.input_domain
         self.names = [self._name(path) for path in self._dataset.domains[self._key].paths]
@@ -32,12 +34,14 @@ class EvaluationImages:
 
         translate: gives the images to take instead, [B, C, H, W] in [-1, 1], from a batch.
         """
-        images = {}
+        return {name: to_pixels((translate(batch) if translate else batch[self._key])[0])
+                for name, batch in self.batches()}
+
+    def batches(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every readable image by name, as a batch of its own for the model."""
         for batch in self._loader:
-            found = translate(batch) if translate else batch[self._key]
-            for path, image in zip(batch[f"{self._key}_paths"], found, strict=True):
-                images[self._name(path)] = to_pixels(image)
-        return images
+            path, = batch[f"{self._key}_paths"]
+            yield self._name(path), batch
 
     def _name(self, path: str) -> str:
         return self._dataset.relative_name(self._key, path)
@@ -45,40 +49,73 @@ class EvaluationImages:
 
 def evaluation_split(opt: Namespace) -> tuple[EvaluationImages, EvaluationImages] | None:
     """The images to translate and those of the target domain; None if evaluation is off or has no split."""
-    if opt.evaluation_freq and is_list(opt.dataroot):
+    if not opt.evaluation_freq:
+        return None
+    if is_list(opt.dataroot):
         return _listed_split(opt)
-    folders = find_split(Path(opt.dataroot)) if opt.evaluation_freq else None
+    folders = find_split(Path(opt.dataroot))
     if not folders:
         return None
     inputs, targets = folders if opt.direction == "AtoB" else folders[::-1]
-    return EvaluationImages(opt, inputs, opt.input_nc), EvaluationImages(opt, targets, opt.output_nc)
+    return (EvaluationImages(opt, inputs, opt.input_nc, opt.evaluation_images),
+            EvaluationImages(opt, targets, opt.output_nc, opt.evaluation_images))
+
+
+def fixed_inputs(opt: Namespace) -> EvaluationImages | None:
+    """The first --fixed_images test images of the input domain; None where there are none."""
+    if not opt.fixed_images:
+        return None
+    domain = opt.direction[0]
+    if is_list(opt.dataroot):
+        phase = _listed_phase(opt.dataroot, domain)
+        if not phase:
+            return None
+        return EvaluationImages(opt, Path(opt.dataroot), opt.input_nc, opt.fixed_images, phase=phase,
+                                direction=opt.direction)
+    for phase in PHASES:
+        folder = Path(opt.dataroot) / f"{phase}{domain}"
+        if _holds_images(folder):
+            return EvaluationImages(opt, folder, opt.input_nc, opt.fixed_images)
+    return None
 
 
 def find_split(dataroot: Path) -> tuple[Path, Path] | None:
     """The folders testA and testB, or else valA and valB; None if a domain has no images in either."""
-    for phase in ("test", "val"):
+    for phase in PHASES:
         folders = dataroot / f"{phase}A", dataroot / f"{phase}B"
-        if all(folder.is_dir() and find_images(str(folder), 1) for folder in folders):
+        if all(map(_holds_images, folders)):
             return folders
     return None
 
 
 def _listed_split(opt: Namespace) -> tuple[EvaluationImages, EvaluationImages] | None:
     """The same of a list: its rows of the split test, or else val; None where one lacks A or B."""
-    rows, path = parse(opt.dataroot), Path(opt.dataroot)
-    for phase in ("test", "val"):
-        if all(any(row.get("split") == phase and row.get(domain) for row in rows) for domain in "AB"):
-            directions = ("AtoB", "BtoA") if opt.direction == "AtoB" else ("BtoA", "AtoB")
-            inputs, targets = (EvaluationImages(opt, path, channels, phase=phase, direction=direction)
-                               for channels, direction in zip((opt.input_nc, opt.output_nc), directions,
-                                                              strict=True))
-            return inputs, targets
-    return None
+    phase = _listed_phase(opt.dataroot, "AB")
+    if not phase:
+        return None
+    directions = ("AtoB", "BtoA") if opt.direction == "AtoB" else ("BtoA", "AtoB")
+    inputs, targets = (EvaluationImages(opt, Path(opt.dataroot), channels, opt.evaluation_images, phase=phase,
+                                        direction=direction)
+                       for channels, direction in zip((opt.input_nc, opt.output_nc), directions, strict=True))
+    return inputs, targets
 
 
-def _translation_options(opt: Namespace, folder: Path, channels: int, **listed: str) -> Namespace:
+def _listed_phase(dataroot: str, domains: str) -> str | None:
+    """The first split of a list, test or val, with images of all these domains."""
+    rows = parse(dataroot)
+    return next((phase for phase in PHASES
+                 if all(any(row.get("split") == phase and row.get(domain) for row in rows)
+                        for domain in domains)), None)
+
+
+def _holds_images(folder: Path) -> bool:
+    return folder.is_dir() and bool(find_images(str(folder), 1))
+
+
+def _translation_options(opt: Namespace, folder: Path, channels: int, limit: float,
+                         **listed: str) -> Namespace:
     """The options with which test.py would read a folder, or a list."""
     return Namespace(**vars(opt) | {
         "isTrain": False, "dataset_mode": "single", "dataroot": str(folder), "input_nc": channels,
-        "load_size": opt.crop_size, "max_dataset_size": opt.evaluation_images, "batch_size": 1,
+        "load_size": opt.crop_size, "max_dataset_size": limit, "batch_size": 1,
         "num_threads": 0, "companions": "", **listed})

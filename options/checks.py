@@ -12,6 +12,7 @@ from data.transforms import check_preprocess
 from models.auxiliary import check_auxiliary
 from options.recipes import RECIPES
 from util.errors import UsageError
+from util.loggers.registry import check_packages
 
 
 def check_options(opt: Namespace) -> None:
@@ -46,6 +47,7 @@ def check_training(opt: Namespace) -> None:
     if missing:
         raise UsageError(f"--recipe {opt.recipe} sets --{missing[0]}, which --model {opt.model} does not "
                          f"have: use --model {recipe.get('model', 'cut')}")
+    check_packages(opt.logger)
     last = opt.n_epochs + opt.n_epochs_decay
     if last < 1:
         raise UsageError("--n_epochs and --n_epochs_decay are both 0: there is nothing to train")

@@ -14,6 +14,7 @@ from options.recipes import ALIASES, RECIPES, recipe_name
 from util.checkpoints.run_record import FILE, Config, read_config, read_options
 from util.errors import UsageError
 from util.flags import integer, number
+from util.loggers.registry import logger_names
 from util.metrics.registry import training_metrics
 
 
@@ -141,6 +142,8 @@ class TrainOptions(BaseOptions):
             help="keep those of --save_latest_freq too, as iter_<n>")
         add("--keep_last", type=at_least_0, default=0,
             help="keep only so many of the numbered checkpoints, the latest ones; 0: all")
+        add("--dry_run", action="store_true", per_run=True,
+            help="build all, check data, memory and disk, time ten steps, print the plan; write nothing")
         add("--force", action="store_true", per_run=True,
             help="take the place of another process that trains under this --name")
         add("--on_nan", choices=["stop", "skip"], default="stop",
@@ -158,12 +161,19 @@ class TrainOptions(BaseOptions):
 
         parser.section("records")
         add("--print_freq", type=at_least_1, default=100, help="print the losses every so many images")
+        add("--logger", type=logger_names, default="visdom",
+            help="where else to report to: some of tensorboard,visdom,wandb joined by commas, or none "
+                 "(docs/watching.md)")
         add("--display_freq", type=at_least_1, default=400, help="show images in visdom every so many images")
         add("--update_html_freq", type=at_least_1, default=1000,
             help="put images into the gallery every so many images")
+        add("--fixed_images", type=at_least_0, default=8,
+            help="translate the first so many test images of the input domain again at every "
+                 "--update_html_freq and epoch's end, so that one sees them change; 0: none")
         add("--no_html", action="store_true", help="make no gallery of images in <name>/web")
         add("--display_id", type=int, default=None, help="number of the first visdom window; 0: no visdom")
         add("--display_ncols", type=at_least_1, default=4, help="images in a row in visdom")
-        add("--display_server", default="http://localhost", help="address of the visdom server")
+        add("--display_server", default="http://localhost",
+            help="address of the visdom server; auto: start one for this run, on this machine alone")
         add("--display_port", type=int, default=8097, help="port of the visdom server")
         add("--display_env", default="main", help="visdom environment; {name} in it is filled in")

@@ -19,6 +19,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if table.TALLY:
         terminalreporter.section("faults")
         terminalreporter.write_line("\n".join(table.lines()))
+    if table.STEPS:
+        terminalreporter.section("loggers")
+        terminalreporter.write_line("\n".join(table.step_lines()))
 
 
 @pytest.fixture(scope="session")

@@ -101,3 +101,38 @@ def print_into_a_closed_pipe() -> None:
         return enter(self)
 
     RunLog.__enter__ = entered
+
+
+def note_steps(path: str, environment: dict[str, str], hold: str = "") -> None:
+    """Appends to a file, in seconds, when each step begins and what this thread has computed until then; sets
+    variables of the environment. The first step waits until there is a file `hold`."""
+    from models.base_model import BaseModel
+    original = BaseModel.train_step
+    os.environ.update(environment)
+
+    def noted(self: BaseModel, batch: Any) -> dict:
+        while hold and not os.path.exists(hold):
+            time.sleep(0.01)
+        with open(path, "a") as stream:
+            print(time.perf_counter(), time.thread_time(), file=stream)
+        return original(self, batch)
+
+    BaseModel.train_step = noted
+
+
+def note_steps_of_an_idle_logger(*arguments: Any) -> None:
+    """The same, with a logger that takes all there is and does nothing with it."""
+    from util.loggers import registry
+    from util.loggers.base import Logger
+
+    class Idle(Logger):
+        live = True
+
+        def images(self, *arguments: Any) -> None:
+            pass
+
+        def fixed_images(self, *arguments: Any) -> None:
+            pass
+
+    registry.LOGGERS["idle"] = lambda opt, folder: Idle()
+    note_steps(*arguments)

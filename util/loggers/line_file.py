@@ -1,4 +1,4 @@
-"""Text files that grow line by line, survive a full disk, and are cut back when a run is resumed."""
+"""Files that grow piece by piece, survive a full disk, and are cut back when a run is resumed."""
 
 import errno
 import json
@@ -17,30 +17,54 @@ from util.runtime.progress import Progress
 Row = dict[str, Any]
 
 
-class LineFile:
-    """Appends lines. Those that the disk refuses wait in memory, and are written before the next one.
+class GrowingFile:
+    """Appends bytes, whole or not at all. Those that the disk refuses wait in memory, and are written before
+    the next ones.
 
-    A line is handed to the system at once, so a killed run loses none.
+    Bytes are handed to the system at once, so a killed run loses none.
     """
+
+    contents = "contents"       # what waits, in words
 
     def __init__(self, path: Path):
         self.path = path
-        self._waiting: list[str] = []
+        self._waiting: list[bytes] = []
 
-    def append(self, line: str) -> None:
-        self._waiting.append(line + "\n")
+    def append_bytes(self, data: bytes) -> None:
+        self._waiting.append(data)
+        try:
+            self._write(self._waiting)
+            self._waiting.clear()
+        except OSError as error:
+            if len(self._waiting) == 1:
+                say(f"{self.path} cannot be written: {error.strerror}; its {self.contents} wait until it can "
+                    "be")
+
+    def append_or_raise(self, data: bytes) -> None:
+        """For what is too large to wait: OSError where the disk refuses it."""
+        self._write([*self._waiting, data])
+        self._waiting.clear()
+
+    def _write(self, parts: list[bytes]) -> None:
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
             with open(self.path, "ab", buffering=0) as stream:
-                text = "".join(self._waiting).encode()
-                if stream.write(text) < len(text):
+                data = b"".join(parts)
+                if stream.write(data) < len(data):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._waiting.clear()
-        except OSError as error:
+        except OSError:
             with suppress(OSError):
-                os.truncate(self.path, size)        # no part of a line stays
-            if len(self._waiting) == 1:
-                say(f"{self.path} cannot be written: {error.strerror}; its lines wait until it can be")
+                os.truncate(self.path, size)        # no part of it stays
+            raise
+
+
+class LineFile(GrowingFile):
+    """Appends lines."""
+
+    contents = "lines"
+
+    def append(self, line: str) -> None:
+        self.append_bytes(f"{line}\n".encode())
 
 
 class RowFile:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from util.console import say
 from util.images import side_by_side
-from util.loggers.base import LOSS, SECONDS, Logger, Values, add_prefix
+from util.loggers.base import LOSS, MEMORY, SECONDS, Logger, NamedImages, Values, add_prefix
 from util.loggers.terminal import Terminal
 from util.loggers.text_files import TextFiles
 from util.runtime.progress import Progress
@@ -36,7 +36,8 @@ class RunLog:
         self._files = TextFiles(folder, progress)
         self._terminal = Terminal(progress, images_in_total)
         self._loggers = {"text files": self._files, "terminal": self._terminal, **loggers}
-        self._images = progress.total_images
+        self._images = self._first_images = progress.total_images
+        self._began = time.perf_counter()
         self._epoch_began = time.perf_counter()
         history = self._files.history()
         _tell(self._loggers, "earlier values", lambda logger: logger.start(progress, history))
@@ -62,7 +63,7 @@ class RunLog:
         values = dict(zip(losses, numbers, strict=True))
         times = self.timer.read()
         self.scalars(progress, {**add_prefix(LOSS, values), "lr": lr,
-                                **add_prefix(SECONDS, times._asdict())})
+                                **add_prefix(SECONDS, times._asdict()), **gpu_memory()})
         return values
 
     def scalars(self, progress: Progress, values: Values) -> None:
@@ -84,9 +85,22 @@ class RunLog:
         _tell(takers, f"images of epoch {progress.epoch}",
               lambda logger: logger.images(progress, shown, caption))
 
+    def fixed_images(self, progress: Progress, translate: Callable[[], NamedImages]) -> None:
+        """Report the fixed test images; `translate` makes them, and is not called where no logger takes them.
+        """
+        takers = {name: logger for name, logger in self._loggers.items()
+                  if type(logger).fixed_images is not Logger.fixed_images}
+        if takers and (images := translate()):
+            _tell(takers, f"test images at image {progress.total_images}",
+                  lambda logger: logger.fixed_images(progress, images))
+
     def scores(self, metric: str, epoch: int | None = None) -> list[tuple[int, float]]:
         """Images seen in all and the score then, oldest first; see TextFiles.scores."""
         return self._files.scores(metric, epoch)
+
+    def done(self) -> tuple[int, float]:
+        """Images and seconds since this start of the run."""
+        return self._images - self._first_images, time.perf_counter() - self._began
 
     def epoch_end(self, progress: Progress) -> None:
         """Call it before the epoch's number moves on."""
@@ -105,6 +119,12 @@ class RunLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+
+def gpu_memory() -> dict[str, float]:
+    """Gigabytes of GPU memory that the process had in use at most; {} where it uses no GPU."""
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return {f"{MEMORY}gpu": torch.cuda.max_memory_allocated() / 1e9} if used else {}
 
 
 def _tell(loggers: Mapping[str, Logger], what: str, call: Callable[[Logger], None]) -> None:

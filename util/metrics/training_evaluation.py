@@ -7,8 +7,8 @@ An evaluation leaves the run as it was: random numbers, batch norm's statistics,
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,9 +26,10 @@ from util.metrics.features import extract_features
 from util.metrics.inception import load_inception
 from util.metrics.registry import METRICS, Extractor, ImageSet, training_metrics
 from util.runtime.progress import Progress
-from util.runtime.seed import random_state, seed_everything, set_random_state
+from util.runtime.undisturbed import undisturbed
 
 BEST = "best"
+AVERAGED = "_ema"       # what stands behind the names of scores of averaged weights: see models.ema.SUFFIX
 
 
 class Images(Protocol):
@@ -103,6 +104,16 @@ class Evaluation:
         metric = METRICS[self.names[0]]
         return min(log.scores(self.names[0]), key=lambda row: metric.loss(row[1]), default=None)
 
+    def summary(self, log: RunLog) -> list[str]:
+        """A line for each metric: the last score and the best one."""
+        lines = []
+        for name in self.names:
+            for shown in (name, name + AVERAGED):
+                if rows := log.scores(shown):
+                    at, best = min(rows, key=lambda row: METRICS[name].loss(row[1]))
+                    lines.append(f"{shown} {rows[-1][1]:.4g}, best {best:.4g} at image {at:,}")
+        return lines
+
     def losses(self, log: RunLog, epoch: int) -> list[float] | None:
         """The first metric's scores in an epoch, turned so that lower is better; None if it is off."""
         metric = METRICS[self.names[0]]
@@ -147,20 +158,3 @@ def load_extractor(opt: Namespace) -> Extractor:
     if opt.evaluation_features:
         return partial(extract_features, load_exported(Path(opt.evaluation_features), opt.device))
     return load_inception(None, opt.device)
-
-
-@contextmanager
-def undisturbed(model: Translating, seed: int) -> Iterator[None]:
-    """Within the block the networks translate as test.py --eval would, with random numbers from the seed;
-    after it modes and random numbers are as before.
-    """
-    modes = {module: module.training for net in model.networks.values() for module in net.modules()}
-    state = random_state()
-    seed_everything(seed)
-    model.train(False)
-    try:
-        yield
-    finally:
-        set_random_state(state)
-        for module, training in modes.items():
-            module.training = training

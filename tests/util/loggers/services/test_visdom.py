@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from util.loggers.base import add_prefix
-from util.loggers.visdom import ANSWER_SECONDS, QUEUED, SEND_SECONDS, connect_visdom
+from util.loggers.services.outbox import QUEUED
+from util.loggers.services.visdom import ANSWER_SECONDS, SEND_SECONDS, connect_visdom
 from util.runtime.progress import Progress
 
 pytest.importorskip("visdom")
