@@ -42,6 +42,7 @@ def run(opt: Namespace) -> None:
     seed_everything(opt.seed)
     loader = create_loader(opt)
     model = create_model(opt)
+    model.data_dependent_initialize(loader.sample)
     progress = Progress(first_epoch=opt.epoch_count, last_epoch=opt.n_epochs + opt.n_epochs_decay,
                         images_per_epoch=loader.images_per_epoch)
     folder = Path(opt.checkpoints_dir) / opt.name
