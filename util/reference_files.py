@@ -1,8 +1,9 @@
 """Files written for the reference implementation: told by what they define, and imported with its names.
 
 Such a file says `from .base_model import BaseModel` and means the reference's BaseModel, whose methods are
-not those of ours. It is imported as `<package>.reference_api.<file>`: what it imports from `models` or
-`data` is looked for in that room first, and then beside the file.
+not those of ours. It is imported as `<package>.reference_api.<file>`, and what it imports from `models` or
+`data` is looked for beside it first (a networks.py or patchnce.py that came along with it), and then in that
+room.
 """
 
 import ast
@@ -33,6 +34,8 @@ OUR_METHODS = {"translator", "visuals", "item", "draw_choices", "graph_obstacle"
 OUR_NAMES = {"losses", "networks", "patch_nce", "add_network", "add_optimizer", "update", "add_domain",
              "read", "objective"}
 ABSTRACT = {"BaseModel", "BaseDataset"}
+# Files beside it that are ours, so that those of these names in the room are meant.
+OURS = {"base_model", "base_dataset", "image_folder", "__init__"}
 
 
 # ---- which files
@@ -125,29 +128,34 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds `<package>.reference_api.x` in <package>/x.py where the room has no x of its own."""
+    """Finds `<package>.reference_api.x` in <package>/x.py, if that is not ours; else it is the room's x."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None = None,
                   target: ModuleType | None = None) -> ModuleSpec | None:
         package, *rest = fullname.split(".")
-        if package not in PACKAGES or rest[:1] != [ROOM] or len(rest) != 2:
+        if package not in PACKAGES or rest[:1] != [ROOM] or len(rest) != 2 or rest[1] in OURS:
             return None         # what is deeper lies in a folder that has been found
-        folder = Path(sys.modules[package].__file__).parent / rest[1]
-        file = folder.with_suffix(".py")
-        if file.exists():
-            _check_form(file, package)
-            return spec_from_file_location(fullname, file, loader=_Loader(fullname, str(file)))
-        if (folder / "__init__.py").exists():
-            file = folder / "__init__.py"
-            return spec_from_file_location(fullname, file, loader=_Loader(fullname, str(file)),
-                                           submodule_search_locations=[str(folder)])
+        name = rest[1]
+        rooms = Path(sys.modules[package].__file__).parent / ROOM
+        for folder in (Path(place, name) for place in sys.modules[package].__path__):
+            if (file := folder.with_suffix(".py")).exists():
+                if _is_plug_in(name) and not is_reference_file(file, name.replace("_", "").lower()):
+                    _check_room(rooms, file, package)
+                    return None
+                return spec_from_file_location(fullname, file, loader=_Loader(fullname, str(file)))
+            if (file := folder / "__init__.py").exists() and not (rooms / f"{name}.py").exists():
+                return spec_from_file_location(fullname, file, loader=_Loader(fullname, str(file)),
+                                               submodule_search_locations=[str(folder)])
         return None
 
 
-def _check_form(file: Path, package: str) -> None:
-    """Raise UsageError for a model or data set in our form, which cannot be the base of one in the other."""
-    kind = file.stem.split("_")[-1]
-    if kind in ("model", "dataset") and not is_reference_file(file, file.stem.replace("_", "").lower()):
+def _is_plug_in(name: str) -> bool:
+    return name.endswith(("_model", "_dataset"))
+
+
+def _check_room(room: Path, file: Path, package: str) -> None:
+    """Raise UsageError for a model or data set that there is in our form alone: it is no base for a file."""
+    if not (room / file.name).exists():
         raise UsageError(f"a class written for the reference builds on {package}/{file.name}, which is there "
                          "in this program's own form alone; derive it from a class that docs/migration.md "
                          "names")
@@ -156,7 +164,7 @@ def _check_form(file: Path, package: str) -> None:
 def import_reference_file(package: str, name: str) -> ModuleType:
     """The module <package>/<name>.py, with the reference's names for what it imports. Raises UsageError."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+        sys.meta_path.insert(0, _Finder())
     with in_one_line(f"{package}/{name}.py"):
         return importlib.import_module(f"{package}.{ROOM}.{name}")
 
@@ -165,18 +173,22 @@ def import_reference_file(package: str, name: str) -> ModuleType:
 
 
 @contextmanager
-def in_one_line(file: str) -> Iterator[None]:
+def in_one_line(file: str, *plain: type[Exception]) -> Iterator[None]:
     """Before any work is done, turn whatever goes wrong in a reference file into one UsageError.
 
-    file: from the project's folder on. Its line is named where the error passed through it.
+    file: from the project's folder on. Its line is named where the error passed through it. plain: errors
+    that somebody else turns into a line.
     """
     try:
         yield
-    except (UsageError, RunError):
+    except (UsageError, RunError, *plain):
         raise
     except Exception as error:      # any, for anybody wrote the file
         if is_out_of_memory(error):
             raise
+        package = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if package and package not in (*PACKAGES, "util", "options"):
+            raise UsageError(f"{file} needs the package {package}, which is not installed") from error
         line, trace = "", error.__traceback__
         while trace:
             if trace.tb_frame.f_code.co_filename.endswith(file):

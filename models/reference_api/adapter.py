@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models import ema
 from models.adversarial import check_crop, equip_discriminator
 from models.base_model import BaseModel, Batch
-from models.networks.base import Discriminator, Generator, Network
+from models.networks.base import Discriminator, Generator, Network, NetworkError
 from models.precision import to_channels_last
 from models.reference_api import base_model
 from models.reference_api.kept import Kept
@@ -51,7 +51,7 @@ class ReferenceModel(BaseModel):
         if opt.isTrain and (opt.lr_G or opt.lr_D):
             raise UsageError(f"--lr_G and --lr_D do not reach {self.file()}, which makes its own optimizers: "
                              "use --lr, or set the rates there")
-        with in_one_line(self.file()):
+        with in_one_line(self.file(), NetworkError):
             self.inner = self.written(reference_options(opt))
             self._made = [name for name in vars(self.inner) if name not in BASE_NAMES]
             self.collect()
@@ -209,13 +209,20 @@ class ReferenceModel(BaseModel):
                       f"{self.target_key}_paths": batch[f"{self.input_key}_paths"]}
         self.inner.set_input(batch)
         self.inner.test()
-        images = {label: image[..., :size[0], :size[1]]
-                  for label, image in shown(self.inner.get_current_visuals()).items()}
+        images = shown(self.inner.get_current_visuals())
         if "fake_B" not in images:
-            raise UsageError(f"{self.file()} shows {', '.join(images)}, but what is scored is fake_B: give "
-                             "G's output that name in visual_names, or train with --evaluation_freq 0")
-        return {label: image for label, image in images.items()
+            images["fake_B"] = images[self._made_label(images, batch)]
+        return {label: image[..., :size[0], :size[1]] for label, image in images.items()
                 if not alone or label in ("real_A", "fake_B")}
+
+    def _made_label(self, images: Mapping[str, Tensor], batch: Batch) -> str:
+        """The first image that is not of the minibatch: G's output in a file that calls it otherwise."""
+        given = [value.to(self.device) for value in batch.values() if isinstance(value, Tensor)]
+        for label, image in images.items():
+            if not any(image.shape == one.shape and torch.equal(image, one.float()) for one in given):
+                return label
+        raise UsageError(f"{self.file()} shows no image that it makes, so that there is nothing to score or "
+                         "write: add G's output to its visual_names")
 
     def _padded(self, batch: Batch) -> tuple[ReferenceBatch, tuple[int, int]]:
         """The images with sides that the networks take, and the input's own height and width."""
