@@ -186,13 +186,22 @@ def in_one_line(file: str, *plain: type[Exception]) -> Iterator[None]:
     except Exception as error:      # any, for anybody wrote the file
         if is_out_of_memory(error):
             raise
-        package = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-        if package and package not in (*PACKAGES, "util", "options"):
-            raise UsageError(f"{file} needs the package {package}, which is not installed") from error
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            raise UsageError(f"{file} needs {_needed(error.name)}") from error
         line, trace = "", error.__traceback__
         while trace:
             if trace.tb_frame.f_code.co_filename.endswith(file):
                 line = f", line {trace.tb_lineno}"
             trace = trace.tb_next
-        raise UsageError(f"{file}{line} asks for what is not here: {type(error).__name__}: {error}; "
+        message = str(error).replace(f".{ROOM}", "")
+        raise UsageError(f"{file}{line} asks for what is not here: {type(error).__name__}: {message}; "
                          "docs/migration.md says what is served, CUT_TRACEBACK=1 shows more") from error
+
+
+def _needed(module: str) -> str:
+    """What a module that was not found is, and what to do about it."""
+    package, *rest = module.split(".")
+    if package in (*PACKAGES, "util", "options"):
+        path = "/".join([package, *(part for part in rest if part != ROOM)])
+        return f"{path}.py, which is not here: copy it, too"
+    return f"the package {package}, which is not installed"

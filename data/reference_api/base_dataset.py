@@ -74,12 +74,12 @@ def get_params(opt: Namespace, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def get_transform(opt: Namespace, params: Params | None = None, grayscale: bool = False,
-                  method: Any = Resampling.BICUBIC,
-                  convert: bool = True) -> Callable[[Image], Image | Tensor]:
+                  method: Any = Resampling.BICUBIC, convert: bool = True,
+                  normalize: bool = True) -> Callable[[Image], Image | Tensor]:
     """--preprocess as a function of an image, which gives [C, H, W] in [-1, 1]; without `convert` an image.
 
     params: crop_pos, flip, scale_factor, patch_index and size, in place of random numbers. method: a filter
-    of Pillow's or torchvision's.
+    of Pillow's or torchvision's. normalize: of forks, for masks; without it [0, 1].
     """
     steps = _steps(opt, params or {}, _filter(method))
 
@@ -87,7 +87,9 @@ def get_transform(opt: Namespace, params: Params | None = None, grayscale: bool 
         image = image.convert("L") if grayscale else image
         for step in steps:
             image = step(image)
-        return to_tensor(image) if convert else image
+        if not convert:
+            return image
+        return to_tensor(image) if normalize else to_tensor(image).add(1).div(2)
     return transform
 
 

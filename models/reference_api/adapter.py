@@ -124,7 +124,10 @@ class ReferenceModel(BaseModel):
         set_random_state(state)
 
     def _rehearse(self, batch: Batch) -> None:
-        inner = copy.deepcopy(self.inner)
+        try:
+            inner = copy.deepcopy(self.inner)
+        except Exception:       # it holds what cannot be copied, such as a connection; then the run shows it
+            return
         self._initialize(inner, batch)
         self._update(inner, batch)
         inner.compute_visuals()

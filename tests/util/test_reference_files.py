@@ -106,8 +106,10 @@ def test_a_patchnce_that_came_along_wins(drop, tmp_path, monkeypatch):
 @pytest.mark.parametrize("text, words", [
     ("import no_such_package\n", "x_model.py needs the package no_such_package, which is not installed"),
     ("from .patchnce import PatchNCELoss9\n", "x_model.py, line 1 asks for what is not here: ImportError"),
-    ("from .networks import ResnetMaker\n", "cannot import name 'ResnetMaker'"),
+    ("from .networks import ResnetMaker\n", "cannot import name 'ResnetMaker' from 'models.networks'"),
     ("from .sincut_model import SinCUTModel\n", "builds on models/sincut_model.py, which is there in this"),
+    ("from .no_helper import x\n", "x_model.py needs models/no_helper.py, which is not here: copy it, too"),
+    ("from util.visualizer import x\n", "x_model.py needs util/visualizer.py, which is not here: copy it, too"),
     ("1 / 0\n", "line 1 asks for what is not here: ZeroDivisionError")])
 def test_what_cannot_be_served_is_one_line(text, words, drop):
     body = "from .base_model import BaseModel\nclass XModel(BaseModel):\n    def forward(self): pass\n"

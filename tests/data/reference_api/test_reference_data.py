@@ -95,6 +95,8 @@ def test_params_cut_and_mirror_as_they_say(images):
     assert np.abs(found.numpy() - expected).max() < 1e-6
     nearest = get_transform(opt, {"crop_pos": (0, 0), "flip": False}, grayscale=True, method=Image.NEAREST,
                             convert=False)(image)
+    mask = get_transform(opt, {"crop_pos": (3, 1), "flip": True}, normalize=False)(image)
+    assert torch.allclose(mask, (found + 1) / 2) and 0 <= mask.min() < 0.2 and mask.max() <= 1
     assert nearest.mode == "L" and set(np.asarray(nearest).flat) <= set(np.asarray(image.convert("L")).flat)
 
 

@@ -194,6 +194,18 @@ def test_ema_and_fp16s_scale_reach_them(images, tmp_path):
     assert run.model.precision.scaler.state_dict()["_growth_tracker"] in (0, 2)
 
 
+def test_switches_of_the_networks_reach_them(images, tmp_path):
+    """Spectral norm is put on D when its optimizer is there already, and must not be lost to it."""
+    run = Run(tmp_path, *flags_of("rewritten", images), "--spectral_norm", "--diffaugment", "color",
+              "--grad_checkpoint", "--channels_last")
+    weight = run.model.networks["D"].get_parameter("model.0.parametrizations.weight.original")
+    before, moved = weight.clone(), run.model.networks["G"].get_parameter("model.1.weight")
+    run.steps(1)
+    assert not torch.equal(weight, before) and run.model.networks["G"].checkpointing
+    assert moved.is_contiguous(memory_format=torch.channels_last)
+    assert len(run.model.networks["D"]._forward_pre_hooks) == 1
+
+
 def test_what_a_file_keeps_is_saved_where_it_changed(images, tmp_path):
     run = Run(tmp_path, *flags_of("plain", images))
     assert run.model.state_dict()["kept"] == {}
@@ -201,6 +213,26 @@ def test_what_a_file_keeps_is_saved_where_it_changed(images, tmp_path):
     kept = run.model.state_dict()["kept"]
     assert kept.keys() == {"slow", "pool", "step_count", "running"}
     assert kept["step_count"] == 3 and len(kept["pool"]["images"]) == 2
+
+
+def test_a_model_that_cannot_be_copied_goes_without_a_trial(images, tmp_path, monkeypatch):
+    found = find_model("plain")
+    monkeypatch.setattr(found.written, "__deepcopy__", lambda *_: 1 / 0, raising=False)
+    run = Run(tmp_path, *flags_of("plain", images))
+    assert run.model.inner.step_count == 0 and run.steps(1)
+
+
+def test_a_model_that_shows_no_fake_B_is_scored_by_what_it_makes(images, tmp_path, monkeypatch):
+    run = Run(tmp_path, *flags_of("plain", images))
+    A = torch.rand(1, 3, 16, 16)
+    shown = run.model.test_step({"A": A, "A_paths": ["a.png"]})["fake_B"]
+    run.model.inner.visual_names = ["real_A", "real_B", "output", "rec_A"]
+    forward = run.model.inner.forward
+    run.model.inner.forward = lambda: (forward(), setattr(run.model.inner, "output", run.model.inner.fake_B))
+    assert torch.equal(run.model.test_step({"A": A, "A_paths": ["a.png"]})["fake_B"], shown)
+    run.model.inner.visual_names = ["real_A"]
+    with pytest.raises(UsageError, match="models/plain_model.py shows no image that it makes"):
+        run.model.test_step({"A": A, "A_paths": ["a.png"]})
 
 
 def test_ours_are_not_adapted():
