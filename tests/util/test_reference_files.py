@@ -109,7 +109,7 @@ def test_a_patchnce_that_came_along_wins(drop, tmp_path, monkeypatch):
     ("from .networks import ResnetMaker\n", "cannot import name 'ResnetMaker' from 'models.networks'"),
     ("from .sincut_model import SinCUTModel\n", "builds on models/sincut_model.py, which is there in this"),
     ("from .no_helper import x\n", "x_model.py needs models/no_helper.py, which is not here: copy it, too"),
-    ("from util.visualizer import x\n", "x_model.py needs util/visualizer.py, which is not here: copy it, too"),
+    ("from util.visualizer import x\n", "x_model.py needs util/visualizer.py, which is not here"),
     ("1 / 0\n", "line 1 asks for what is not here: ZeroDivisionError")])
 def test_what_cannot_be_served_is_one_line(text, words, drop):
     body = "from .base_model import BaseModel\nclass XModel(BaseModel):\n    def forward(self): pass\n"
