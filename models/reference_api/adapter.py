@@ -203,8 +203,16 @@ class ReferenceModel(BaseModel):
     @torch.no_grad()
     def translations(self, batch: Batch) -> dict[str, Tensor]:
         """The file's images of a batch. Without the target domain, for which the input stands in: real_A and
-        fake_B.
+        fake_B. The object's attributes are afterwards as before, so that a training shows its own images.
         """
+        before = dict(vars(self.inner))
+        try:
+            return self._translate(batch)
+        finally:
+            vars(self.inner).clear()
+            vars(self.inner).update(before)
+
+    def _translate(self, batch: Batch) -> dict[str, Tensor]:
         batch, size = self._padded(batch)
         alone = self.target_key not in batch
         if alone:

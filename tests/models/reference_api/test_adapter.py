@@ -156,6 +156,16 @@ def test_what_is_shown(model, images, tmp_path):
         assert visuals["features"].shape[1] == 3        # the first of four channels and more
 
 
+def test_an_evaluation_leaves_the_object_as_it_was(images, tmp_path):
+    run = Run(tmp_path, *flags_of("plain", images))
+    run.steps(1)
+    shown, attributes = run.model.visuals(), dict(vars(run.model.inner))
+    run.model.test_step({"A": torch.rand(1, 3, 16, 16), "A_paths": ["a.png"]})
+    after = vars(run.model.inner)
+    assert after.keys() == attributes.keys() and all(after[name] is attributes[name] for name in after)
+    assert_equal(run.model.visuals(), shown)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_translated_from_saved_weights_as_the_net_translates(model, images, tmp_path):
     """At a size that no network takes: 18 x 15, by replication, and cut back."""
