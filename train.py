@@ -47,6 +47,7 @@ def run(opt: Namespace) -> None:
         opt.cache = "none"      # it would write
     loader = create_loader(opt)
     model = create_model(opt)
+    model.data_dependent_initialize(loader.sample)
     progress = Progress(first_epoch=opt.epoch_count, last_epoch=opt.n_epochs + opt.n_epochs_decay,
                         images_per_epoch=loader.images_per_epoch)
     folder = Path(opt.checkpoints_dir) / opt.name

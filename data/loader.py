@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from data.base_dataset import ORDER, BaseDataset, Position, random_stream
 from data.image_folder import tolerated_bad
@@ -55,6 +55,14 @@ class Loader:
     def set_epoch(self, epoch: int, skip_images: int = 0) -> None:
         """Choose the epoch (from 1) of the next iteration, which skips its first `skip_images` images."""
         self._order.epoch, self._order.skip_images = epoch, skip_images
+
+    def sample(self) -> dict[str, Any]:
+        """A minibatch of the first items of epoch 1, read here and now."""
+        batch = self._batches.dataset[[Position(1, index) for index in range(self._order.batch_size)]]
+        if isinstance(batch, Exception):
+            raise batch
+        self._report(batch.pop("bad", []))
+        return self._copy(batch)
 
     def __len__(self) -> int:
         """Minibatches of a whole epoch."""
@@ -113,12 +121,12 @@ class _Order:
 
     def __init__(self, items: int, opt: Namespace, weights: np.ndarray | None):
         self.epoch, self.skip_images, self._weights = 1, 0, weights
-        self._items, self._batch_size, self._seed = items, opt.batch_size, opt.seed
+        self._items, self.batch_size, self._seed = items, opt.batch_size, opt.seed
         self._shuffled = opt.isTrain and not opt.serial_batches
         self.images = items // opt.batch_size * opt.batch_size if opt.isTrain else items
 
     def __len__(self) -> int:
-        return -(-self.images // self._batch_size)
+        return -(-self.images // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Position]]:
         order, random = np.arange(self._items), random_stream(self._seed, self.epoch, 0, ORDER)
@@ -126,9 +134,9 @@ class _Order:
             order = drawn(self._weights, random.random())
         if self._shuffled:
             random.shuffle(order)
-        first = self.skip_images - self.skip_images % self._batch_size
-        for start in range(first, self.images, self._batch_size):
-            indices = order[start:min(start + self._batch_size, self.images)].tolist()
+        first = self.skip_images - self.skip_images % self.batch_size
+        for start in range(first, self.images, self.batch_size):
+            indices = order[start:min(start + self.batch_size, self.images)].tolist()
             yield [Position(self.epoch, index) for index in indices]
 
 
@@ -176,7 +184,8 @@ class DeviceCopier:
 
 
 def collate(items: list[dict[str, Any]], input_domain: str) -> dict[str, Any]:
-    """One minibatch: tensors [C, H, W] stacked to [B, C, H, W], anything else listed, "bad" in one list.
+    """One minibatch: tensors [C, H, W] stacked to [B, C, H, W], texts listed, "bad" in one list, and numbers
+    and containers as torch's DataLoader has them.
 
     An item whose image of the input domain was bad is left out, so that the minibatch may be empty. A domain
     that some item lacks is left out too. Raises UsageError for images of different sizes.
@@ -188,14 +197,15 @@ def collate(items: list[dict[str, Any]], input_domain: str) -> dict[str, Any]:
         values = [item[key] for item in items if key in item]
         if key == "bad" or len(values) < len(items):
             continue
-        batch[key] = values
         if isinstance(values[0], Tensor):
             batch[key] = _stack(values)
+        else:
+            batch[key] = values if isinstance(values[0], str) else default_collate(values)
     return batch
 
 
 def _stack(tensors: list[Tensor]) -> Tensor:
-    shapes = {f"{tensor.shape[-1]}x{tensor.shape[-2]}" for tensor in tensors}
+    shapes = {"x".join(map(str, tensor.shape[:-3:-1])) for tensor in tensors}
     if len(shapes) > 1:
         raise UsageError(f"images of {' and '.join(sorted(shapes)[:2])} cannot share a minibatch; use "
                          "--batch_size 1, or a --preprocess that gives one size, such as resize_and_crop")

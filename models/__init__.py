@@ -5,14 +5,20 @@ from argparse import Namespace
 from models.base_model import BaseModel
 from models.ema import EMA
 from models.networks.base import NetworkError
+from models.reference_api import base_model as reference
+from models.reference_api.adapter import adapted
 from util.errors import UsageError
 from util.plugins import find_class
 from util.runtime.memory import keep_freed_memory
 
 
 def find_model(name: str) -> type[BaseModel]:
-    """The class of that name. Raises UsageError, listing those that exist, for another."""
-    return find_class("models", "model", name, "--model")
+    """The class of that name. Raises UsageError, listing those that exist, for another.
+
+    A class that is written against the reference's BaseModel comes within an adapter.
+    """
+    found = find_class("models", "model", name, "--model")
+    return adapted(found) if issubclass(found, reference.BaseModel) else found
 
 
 def create_model(opt: Namespace) -> BaseModel:

@@ -48,11 +48,7 @@ class AdversarialModel(BaseModel):
         self.repeatable[name] = not any(isinstance(module, NOT_REPEATABLE) for module in net.modules())
         net = super().add_network(name, net)
         if self.opt.isTrain and name.startswith("D"):
-            if self.opt.spectral_norm:
-                normalize_spectrally(net)
-            if self.opt.diffaugment and isinstance(net, Discriminator):
-                names = self.opt.diffaugment.split(",")
-                net.register_forward_pre_hook(lambda _, inputs: (augment(inputs[0], names),))
+            equip_discriminator(self.opt, net)
         return net
 
     def apply(self, name: str, *images: Tensor) -> tuple[Tensor, ...]:
@@ -76,6 +72,15 @@ class AdversarialModel(BaseModel):
         loss = sum(self.discriminator_losses(name, real, fake)) / 2
         penalty = self.objective_penalty(name, real, fake)
         return loss if penalty is None else loss + self.objective.penalty_weight * penalty
+
+
+def equip_discriminator(opt: Namespace, net: nn.Module) -> None:
+    """Give a network that judges --spectral_norm and, where it judges images, --diffaugment."""
+    if opt.spectral_norm:
+        normalize_spectrally(net)
+    if opt.diffaugment and isinstance(net, Discriminator):
+        names = opt.diffaugment.split(",")
+        net.register_forward_pre_hook(lambda _, inputs: (augment(inputs[0], names),))
 
 
 def check_crop(opt: Namespace, net: Network, flag: str) -> None:

@@ -3,7 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,9 @@ class BaseModel(ABC):
         return ""
 
     # ---- training
+
+    def data_dependent_initialize(self, sample: Callable[[], Batch]) -> None:  # noqa: B027
+        """Called once before training, with a function that reads a minibatch: for what depends on one."""
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take a minibatch and update every network. Returns the losses, detached scalars on the device."""

@@ -55,6 +55,11 @@ class Precision:
         self.scaler.step(optimizer)
         self._stepped = True
 
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """In place of `step`, before an optimizer is stepped by somebody else: undo fp16's scale."""
+        self.scaler.unscale_(optimizer)
+        self._stepped = True
+
     def end_step(self) -> None:
         """To be called once after all updates of a training step: fp16 then chooses its next scale."""
         if self._stepped:

@@ -66,13 +66,16 @@ class LearningRate:
         return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the rates of an epoch (from 1); a plateau keeps the rates that it has."""
+        """Set the rates of an epoch (from 1); a plateau keeps the rates that it has.
+
+        A group with a first rate of its own keeps it under torch's name for that, initial_lr.
+        """
         if self.plateaus:
             return
         factor = SCHEDULES[self.policy](epoch, *self._epochs) * min(1.0, epoch / self._warmup)
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = self.first_rate(name) * factor
+                group["lr"] = group.get("initial_lr", self.first_rate(name)) * factor
 
     def add_loss(self, loss_G: Tensor) -> None:
         """Count G's loss of a step, a scalar on the device, towards the epoch's mean. Waits for nothing."""

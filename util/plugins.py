@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 
 from util.errors import UsageError
+from util.reference_files import import_reference_file, is_reference_file
 
 
 def available(package: str, kind: str) -> list[str]:
@@ -17,14 +18,19 @@ def available(package: str, kind: str) -> list[str]:
 def find_class(package: str, kind: str, name: str, flag: str) -> type:
     """The class of plug-in `name`: in <package>/<name>_<kind>.py, called <Name><Kind>, case and _ ignored.
 
+    A file written for the reference implementation gets the reference's names: see util/reference_files.py.
     Raises UsageError naming `flag` and the plug-ins that exist.
     """
     module_name = f"{package}.{name}_{kind}"
-    if not name.isidentifier() or name == "base" or importlib.util.find_spec(module_name) is None:
+    spec = importlib.util.find_spec(module_name) if name.isidentifier() and name != "base" else None
+    if spec is None:
         raise UsageError(f"{flag} is {name!r}, but there is no {package}/{name}_{kind}.py; "
                          f"choose one of {', '.join(available(package, kind))}")
-    module = importlib.import_module(module_name)
     wanted = (name + kind).replace("_", "").lower()
+    if is_reference_file(Path(spec.origin), wanted):
+        module = import_reference_file(package, f"{name}_{kind}")
+    else:
+        module = importlib.import_module(module_name)
     for attribute, value in vars(module).items():
         if isinstance(value, type) and attribute.replace("_", "").lower() == wanted:
             return value

@@ -57,9 +57,17 @@ class Generator(Network, ABC):
     def encode(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """The activations of `layers` alone, ascending. What follows the last of them is not computed."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [B, C_in, H, W] in [-1, 1]. Returns [B, C_out, H, W]."""
-        return self.forward_with_features(x, ())[0]
+    def forward(self, x: Tensor, layers: Sequence[int] = (),
+                encode_only: bool = False) -> Tensor | list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """x: [B, C_in, H, W] in [-1, 1]. Returns [B, C_out, H, W].
+
+        With `layers`, numbers in any order, -1 being the last: that and their activations, ascending; with
+        encode_only the activations alone.
+        """
+        layers = sorted({number % self.layer_count() if number < 0 else number for number in layers})
+        if not layers:
+            return self.forward_with_features(x, ())[0]
+        return self.encode(x, layers) if encode_only else self.forward_with_features(x, layers)
 
     def use_checkpointing(self) -> None:
         """Trade time for memory in training (--grad_checkpoint). Raises NetworkError where it cannot."""

@@ -27,10 +27,10 @@ SHORT = [*CUT, "--n_epochs", "2", "--n_epochs_decay", "2", "--save_latest_freq",
 class Training:
     """A training of one name in a folder of its own."""
 
-    def __init__(self, folder: Path, data: Path, flags: list[str], name: str = "run"):
-        """folder: <checkpoints_dir>; data: <dataroot>."""
+    def __init__(self, folder: Path, data: Path, flags: list[str], name: str = "run", trap: tuple = ()):
+        """folder: <checkpoints_dir>; data: <dataroot>; trap: of all its programs, see Program."""
         self.folder, self.name, self.data = folder / name, name, data
-        self._checkpoints, self._flags, self._starts = folder, flags, 0
+        self._checkpoints, self._flags, self._starts, self._trap = folder, flags, 0, trap
         self.log_folder = folder        # of what the programs print
 
     def start(self, *more: str, trap: tuple = (), resume: bool = False) -> Program:
@@ -41,7 +41,7 @@ class Training:
                  "--name", self.name]
         self.log_folder.mkdir(parents=True, exist_ok=True)
         log = self.log_folder / f"{self.name}_{self._starts}"
-        return Program("train.py", [*where, *flags, *more], log, trap)
+        return Program("train.py", [*where, *flags, *more], log, trap or self._trap)
 
     def run(self, *more: str, trap: tuple = (), resume: bool = False) -> Program:
         program = self.start(*more, trap=trap, resume=resume)

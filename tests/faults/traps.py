@@ -136,3 +136,11 @@ def note_steps_of_an_idle_logger(*arguments: Any) -> None:
 
     registry.LOGGERS["idle"] = lambda opt, folder: Idle()
     note_steps(*arguments)
+
+
+def drop_in(folder: str) -> None:
+    """The files of <folder>/models and <folder>/data lie beside the project's."""
+    import data
+    import models
+    for package in (models, data):
+        package.__path__.append(f"{folder}/{package.__name__}")
