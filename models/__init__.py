@@ -5,6 +5,7 @@ from argparse import Namespace
 from models.base_model import BaseModel
 from models.ema import EMA
 from models.networks.base import NetworkError
+from models.precision import AUTOCAST
 from util.errors import UsageError
 from util.plugins import find_class
 from util.runtime.memory import keep_freed_memory
@@ -32,6 +33,8 @@ def create_model(opt: Namespace) -> BaseModel:
         model.ema = EMA(generators, half_life=opt.ema)
     if opt.compile:
         model.compile()
+    elif model.precision.name in AUTOCAST:
+        model.cast_weights_together()
     if opt.isTrain and opt.cuda_graph:
         model.use_cuda_graph()
     return model
