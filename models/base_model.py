@@ -109,7 +109,7 @@ class BaseModel(ABC):
         announce_first_step(self)
 
     def cast_weights_together(self) -> None:
-        """Let each pass in 16 bits cast a network's weights at once; what is compiled fuses its casts anyway."""
+        """Let each pass in 16 bits cast a network's weights at once; compiled, they fuse anyway."""
         for net in self.networks.values():
             cast_together(net)
 

@@ -11,12 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.base import entrances
-from models.networks.resample import Blur, BlurDownsample
+from models.networks.patch_sampler import PatchSampler
+from models.networks.patchgan import PatchDiscriminator, PixelDiscriminator, TiledPatchDiscriminator
+from models.networks.resample import BlurDownsample
+from models.networks.resnet import ResnetGenerator
+from models.networks.unet import UnetGenerator
 
-# Layers that compute in their input's format, and what of theirs is cast. Where another module computes the
-# weight (spectral norm), it is left to autocast.
+# Networks without a part that leaves autocast and needs its weights in float32. Others cast them one by one.
+NETWORKS = (ResnetGenerator, UnetGenerator, PatchDiscriminator, PixelDiscriminator, TiledPatchDiscriminator,
+            PatchSampler)
+# Their layers that compute in 16 bits, and what of these is cast. Where another module computes a weight
+# (spectral norm), it is left to autocast.
 CAST = {nn.Conv2d: ("weight", "bias"), nn.ConvTranspose2d: ("weight", "bias"), nn.Linear: ("weight", "bias"),
-        BlurDownsample: ("filt",), Blur: ("kernel",)}
+        BlurDownsample: ("filt",)}
 
 
 class CastTogether(torch.autograd.Function):
@@ -67,11 +74,12 @@ class WithCastWeights:
 
 
 def cast_together(net: nn.Module) -> None:
-    """Let the network's passes cast its weights by one operation; its modules and parameters stay."""
+    """Let the passes of one of NETWORKS cast its weights by one operation; its parameters stay."""
+    if type(net) not in NETWORKS:       # a subclass may have other parts
+        return
     weights = [(table, name) for module in net.modules()
                for kind, names in CAST.items() if isinstance(module, kind)
                for table in (module._parameters, module._buffers)
                for name in names if table.get(name) is not None]
-    if weights:
-        for method in entrances(net):
-            setattr(net, method, WithCastWeights(getattr(net, method), weights))
+    for method in entrances(net) if weights else ():
+        setattr(net, method, WithCastWeights(getattr(net, method), weights))
