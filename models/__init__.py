@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from models.base_model import BaseModel
+from models.cast_weights import cast_together
 from models.ema import EMA
 from models.networks.base import NetworkError
 from models.precision import AUTOCAST
@@ -34,7 +35,8 @@ def create_model(opt: Namespace) -> BaseModel:
     if opt.compile:
         model.compile()
     elif model.precision.name in AUTOCAST:
-        model.cast_weights_together()
+        for net in model.networks.values():
+            cast_together(net)
     if opt.isTrain and opt.cuda_graph:
         model.use_cuda_graph()
     return model

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import ema
-from models.cast_weights import cast_together
 from models.compiled import announce_first_step, compile_network
 from models.ema import EMA
 from models.graphed_step import Batch, CudaGraphs, GraphedStep
@@ -107,11 +106,6 @@ class BaseModel(ABC):
         for name, net in self.networks.items():
             compile_network(net, name)
         announce_first_step(self)
-
-    def cast_weights_together(self) -> None:
-        """Let each pass in 16 bits cast a network's weights at once; compiled, they fuse anyway."""
-        for net in self.networks.values():
-            cast_together(net)
 
     def use_cuda_graph(self) -> None:
         """Let a step be launched as one CUDA graph; where that cannot be, say why in one line."""
