@@ -3,8 +3,10 @@
 from argparse import Namespace
 
 from models.base_model import BaseModel
+from models.cast_weights import cast_together
 from models.ema import EMA
 from models.networks.base import NetworkError
+from models.precision import AUTOCAST
 from models.reference_api import base_model as reference
 from models.reference_api.adapter import adapted
 from util.errors import UsageError
@@ -38,6 +40,9 @@ def create_model(opt: Namespace) -> BaseModel:
         model.ema = EMA(generators, half_life=opt.ema)
     if opt.compile:
         model.compile()
+    elif model.precision.name in AUTOCAST:
+        for net in model.networks.values():
+            cast_together(net)
     if opt.isTrain and opt.cuda_graph:
         model.use_cuda_graph()
     return model

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch._functorch import config as functorch_config
 
-from models.networks.base import Network
+from models.networks.base import entrances
 from util.console import say
 from util.runtime.memory import is_out_of_memory
 
@@ -50,7 +50,7 @@ def compile_network(net: nn.Module, name: str) -> None:
     """
     if hasattr(functorch_config, "force_non_lazy_backward_lowering"):
         functorch_config.force_non_lazy_backward_lowering = True
-    for method in net.passes if isinstance(net, Network) else ("forward",):
+    for method in entrances(net):
         setattr(net, method, Compiled(getattr(net, method), f"net{name}"))
 
 

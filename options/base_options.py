@@ -17,7 +17,7 @@ from options.checks import check_options
 from options.devices import resolve_auto
 from options.parser import OptionParser
 from util.errors import UsageError
-from util.flags import integer, number, str2bool
+from util.flags import integer, number, str2bool, switch
 
 
 class Parsed(NamedTuple):
@@ -172,13 +172,16 @@ def add_speed(parser: OptionParser, is_train: bool) -> None:
     add("--precision", choices=PRECISIONS, default="auto",
         help="number format of the networks: fp32; tf32 (GPU); bf16; fp16 with loss scaling; auto: bf16 on "
              "GPUs that have it, else fp32. Weights and losses are float32 in any case")
-    add("--compile", action="store_true",
-        help="let torch.compile translate the networks: a slow first step, then faster ones on a GPU")
-    add("--channels_last", type=str2bool, nargs="?", const=True, default=None,
-        help="keep feature maps in channels-last order; default: with bf16 on a CPU, where that is faster")
+    add("--compile", type=switch, nargs="?", const=True, default=None,
+        help="let torch.compile translate the networks: a slow first step, perhaps faster ones behind it; "
+             "default: auto, which is false on every device so far")
+    add("--channels_last", type=switch, nargs="?", const=True, default=None,
+        help="keep feature maps in channels-last order; default: auto, which is true with bf16 on a CPU, "
+             "where that is faster")
     if is_train:
-        add("--cuda_graph", type=str2bool, nargs="?", const=True, default=False,
-            help="launch a training step as one CUDA graph: for a GPU that small minibatches leave waiting")
+        add("--cuda_graph", type=switch, nargs="?", const=True, default=False,
+            help="launch a training step as one CUDA graph: for a GPU that small minibatches leave waiting; "
+                 "auto: on every GPU. default: false, until a GPU has run one")
         add("--grad_checkpoint", action="store_true",
             help="keep fewer of G's activations and compute the others again: about a third more time")
         add("--cache", choices=CACHES, default="none",

@@ -1,7 +1,7 @@
 """The device that the options name, and what `auto` stands for on it."""
 
 from argparse import Namespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,28 +12,37 @@ OTHER_DEVICES = {"mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_ava
 
 
 class Auto(NamedTuple):
-    """What is chosen on a type of device for the flags that leave it open, and on what grounds."""
+    """What `auto` stands for on a type of device, and on what grounds."""
 
-    precision: str
-    channels_last: bool | None      # None: in bf16 alone
+    value: Any
     grounds: str
 
 
-# Type of device -> choices. measured: see docs/performance_notes.md; computed: from counts, without such a
-# device; untried: the safe choice.
-AUTO = {
-    "cpu": Auto("fp32", None, "measured"),
-    "cuda": Auto("bf16", False, "computed"),    # fp32 where there is no fast bf16
-    "mps": Auto("fp32", False, "untried"),
-    "xpu": Auto("fp32", False, "untried"),
+# Grounds. Measured: see docs/performance_notes.md. Computed: from counts of what a step launches and moves,
+# without such a device. Untried: what is safe.
+MEASURED, COMPUTED, UNTRIED, NOT_THERE = "measured", "computed", "untried", "there is none"
+IN_BF16 = "in bf16 alone"
+# Type of device -> flag -> choice. On a GPU without fast bf16 the precision is fp32.
+AUTO: dict[str, dict[str, Auto]] = {
+    "cpu": {"precision": Auto("fp32", MEASURED), "channels_last": Auto(IN_BF16, MEASURED),
+            "compile": Auto(False, MEASURED), "cuda_graph": Auto(False, NOT_THERE)},
+    "cuda": {"precision": Auto("bf16", COMPUTED), "channels_last": Auto(False, COMPUTED),
+             "compile": Auto(False, UNTRIED), "cuda_graph": Auto(True, COMPUTED)},
+    "mps": {"precision": Auto("fp32", UNTRIED), "channels_last": Auto(False, UNTRIED),
+            "compile": Auto(False, UNTRIED), "cuda_graph": Auto(False, NOT_THERE)},
+    "xpu": {"precision": Auto("fp32", UNTRIED), "channels_last": Auto(False, UNTRIED),
+            "compile": Auto(False, UNTRIED), "cuda_graph": Auto(False, NOT_THERE)},
 }
 
 
 def resolve_auto(opt: Namespace) -> None:
-    """Set `device`, and what an automatic --precision and --channels_last stand for on it."""
+    """Set `device`, and what the flags that are left to it stand for there."""
     opt.device = resolve_device(opt.gpu_ids)
     opt.precision = resolve_precision(opt.precision, opt.device)
     opt.channels_last = resolve_channels_last(opt.channels_last, opt.precision, opt.device)
+    for flag in ("compile", "cuda_graph"):
+        if flag in opt and getattr(opt, flag) is None:      # test.py has no graph
+            setattr(opt, flag, AUTO[opt.device.type][flag].value)
 
 
 def resolve_device(gpu_ids: str) -> torch.device:
@@ -76,7 +85,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
     there for the asking.
     """
     if name == "auto":
-        automatic = AUTO[device.type].precision
+        automatic = AUTO[device.type]["precision"].value
         return automatic if automatic == "fp32" or has_fast_bf16(device) else "fp32"
     if name == "tf32" and device.type != "cuda":
         raise UsageError(f"--precision tf32 needs a GPU, but the device is {device}; use fp32 or bf16")
@@ -87,8 +96,8 @@ def resolve_channels_last(chosen: bool | None, precision: str, device: torch.dev
     """What --channels_last stands for where it is left to the device; else the value itself."""
     if chosen is not None:
         return chosen
-    automatic = AUTO[device.type].channels_last
-    return precision == "bf16" if automatic is None else automatic
+    automatic = AUTO[device.type]["channels_last"].value
+    return precision == "bf16" if automatic == IN_BF16 else automatic
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import UsageError
-from util.flags import Number, str2bool
+from util.flags import Number, str2bool, switch
 
 # What JSON may hold for a flag whose values are of a type, and that type where a flag's default is None.
 JSON_KINDS = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
-KIND_OF_TYPE = {str2bool: bool, int: int, float: float}
+KIND_OF_TYPE = {str2bool: bool, switch: bool, int: int, float: float}
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -147,7 +147,7 @@ class OptionParser(argparse.ArgumentParser):
 def may_hold(action: Action, value: Any) -> bool:
     """Whether a flag may have a value that was read from JSON."""
     if value is None:
-        return action.default is None
+        return action.default is None or action.type is switch
     if isinstance(action.type, Number):
         return all(map(action.type.allows, value if isinstance(value, list) else [value]))
     kind = KIND_OF_TYPE.get(action.type, str) if action.default is None else type(action.default)

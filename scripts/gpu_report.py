@@ -34,7 +34,7 @@ from scripts.gpu import checks, timings, training  # noqa: E402
 from scripts.gpu.made_images import make_images  # noqa: E402
 from scripts.gpu.page import choices_of, is_rehearsal, write_page  # noqa: E402
 from scripts.gpu.parts import Context, Data, run_part  # noqa: E402
-from scripts.gpu.plan import Plan, gpu_plan, rehearsal_plan  # noqa: E402
+from scripts.gpu.plan import LEFT_TO_AUTO, Plan, gpu_plan, rehearsal_plan  # noqa: E402
 from util.atomic import write_text  # noqa: E402
 from util.console import say  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
@@ -92,7 +92,8 @@ def main() -> None:
     work = (args.work or Path(tempfile.mkdtemp(prefix="gpu_report_"))).absolute()
     page = (args.output or (work / "gpu.md" if args.rehearsal else PAGE)).absolute()
     work.mkdir(parents=True, exist_ok=True)
-    auto = TrainOptions().parse(["--dataroot", "none", "--gpu_ids", "-1" if args.rehearsal else "0"])
+    auto = TrainOptions().parse(["--dataroot", "none", "--gpu_ids", "-1" if args.rehearsal else "0",
+                                 *LEFT_TO_AUTO.split()])
     plan = (rehearsal_plan(args.minutes) if args.rehearsal else
             gpu_plan(args.minutes, auto, precisions_of_gpu(), bool(args.reference)))
     record: dict[str, Any] = {

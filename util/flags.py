@@ -19,6 +19,14 @@ def str2bool(text: str) -> bool:
     return word in TRUE
 
 
+def switch(text: str) -> bool | None:
+    """True or false; None for the word auto, which leaves it to the device."""
+    try:
+        return None if text.lower() == "auto" else str2bool(text)
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(f"{error}, nor auto") from None
+
+
 def number(*, above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf) -> "Number":
     """The type of a flag that holds a finite number: `type=number(above=0)`."""
     return Number(float, above, at_least, below)

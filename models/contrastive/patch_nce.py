@@ -8,7 +8,7 @@ Park et al. 2020, section 3. Four functions may be replaced to get a later metho
 - relation(query, key) -> scalar, a second loss of the input domain: see relation.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -143,8 +143,8 @@ class PatchNCE:
         compared = [(self._together(pair.query), self._together(pair.key)) for pair in pairs]
         factors = self.weighting(*zip(*compared, strict=True)) if self.weighting else [{}] * len(pairs)
         losses: dict[int, list[Tensor]] = {}
-        for pair, weights in zip(pairs, factors, strict=True):
-            losses.setdefault(pair.domain, []).append(self._patch_loss(pair, weights))
+        for pair, loss in zip(pairs, self._patch_losses(pairs, compared, factors), strict=True):
+            losses.setdefault(pair.domain, []).append(loss)
         means = [torch.stack(layers).mean() for layers in losses.values()]
         relations = [self.relation(query, key) for pair, (query, key) in zip(pairs, compared, strict=True)
                      if pair.domain == INPUT] if self.relation else []
@@ -154,15 +154,36 @@ class PatchNCE:
         """[B, S, C] -> [1, B * S, C] where the images of a minibatch are each other's negatives."""
         return x.reshape(1, -1, x.shape[2]) if self.minibatch_negatives else x
 
-    def _patch_loss(self, pair: Pair, weights: dict[str, Tensor]) -> Tensor:
-        """The mean over the patches of one domain and layer: a scalar."""
-        place, queue = (pair.domain, pair.layer), self.queue
-        loss = patch_nce_loss(pair.query, pair.key, self.temperature, contrast=self.contrast,
-                              minibatch_negatives=self.minibatch_negatives,
-                              internal_negatives=self.internal_negatives,
-                              negatives=queue.dequeue_and_enqueue(place, pair.key) if queue else None,
-                              **weights).mean()
-        return loss * self.layer_weights[pair.layer] if self.layer_weights else loss
+    def _patch_losses(self, pairs: Sequence[Pair], compared: Sequence[tuple[Tensor, Tensor]],
+                      factors: Sequence[dict[str, Tensor]]) -> list[Tensor]:
+        """The mean over the patches of each pair: scalars. Pairs of one shape pass as one batch.
+
+        Not so with a queue, and where vectors lie in memory across: a product would sum in another order.
+        compared: query and key of each pair, as `_together` gives them; factors: its weights of negatives.
+        """
+        alike: dict[Hashable, list[int]] = {}
+        for number, (query, _) in enumerate(compared):
+            alone = self.queue or not query[0].is_contiguous()
+            alike.setdefault(number if alone else query.shape, []).append(number)
+        losses: dict[int, Tensor] = {}
+        for numbers in alike.values():
+            query, key = (batched(vectors) for vectors in zip(*(compared[n] for n in numbers), strict=True))
+            weights = {name: batched([factors[n][name] for n in numbers]) for name in factors[numbers[0]]}
+            loss = patch_nce_loss(query, key, self.temperature, contrast=self.contrast,
+                                  internal_negatives=self.internal_negatives,
+                                  negatives=self._negatives(pairs[numbers[0]]), **weights)
+            losses |= zip(numbers, loss.view(len(numbers), -1).mean(1).unbind(), strict=True)
+        return [losses[n] * self.layer_weights[pair.layer] if self.layer_weights else losses[n]
+                for n, pair in enumerate(pairs)]
+
+    def _negatives(self, pair: Pair) -> Tensor | None:
+        """The queue's keys for a pair, whose own keys it takes in; None without a queue."""
+        return self.queue.dequeue_and_enqueue((pair.domain, pair.layer), pair.key) if self.queue else None
+
+
+def batched(tensors: Sequence[Tensor]) -> Tensor:
+    """torch.cat of them along the first dimension; a single one as it is."""
+    return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
 
 
 def as_input(images: Tensor, channels: int | None) -> Tensor:
@@ -173,7 +194,7 @@ def as_input(images: Tensor, channels: int | None) -> Tensor:
 def stack_domains(images: Sequence[Tensor]) -> list[Tensor]:
     """The domains' minibatches as one, [n * B, C, H, W], where their sizes agree; else as they are."""
     alike = all(x.shape == images[0].shape for x in images)
-    return [torch.cat(list(images))] if alike and len(images) > 1 else list(images)
+    return [batched(images)] if alike else list(images)
 
 
 @in_float32

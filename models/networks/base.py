@@ -151,6 +151,11 @@ class Discriminator(Network):
     """Scores of images: [B, C, H, W] in [-1, 1] -> raw scores without a sigmoid, of any shape."""
 
 
+def entrances(net: nn.Module) -> tuple[str, ...]:
+    """The methods by which a pass through a network begins."""
+    return net.passes if isinstance(net, Network) else ("forward",)
+
+
 def through(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
     """The output of the stages, applied to x one after the other."""
     for stage in stages:

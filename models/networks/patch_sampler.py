@@ -98,6 +98,8 @@ class PatchSampler(nn.Module):
         patches = [gather(f, at) for f, at in zip(features, locations, strict=True)]
         if self.mlps:
             patches = [getattr(self, name)(p) for name, p in zip(self.mlps, patches, strict=True)]
+            whole, sizes = torch.cat(patches, 1), [p.shape[1] for p in patches]
+            return list(unit_length(whole).split(sizes, 1))
         return [unit_length(p) for p in patches]
 
 

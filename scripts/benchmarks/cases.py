@@ -32,7 +32,8 @@ SINCUT_ITEMS = 1600     # crops that `data` reads; an epoch of SinCUT, 100,000 c
 # the mean of mirrored and unmirrored steps.
 STEP_GFLOP = {"CUT": 1286.0, "FastCUT": 730.0}
 # Flags of --flags that do not change these operations.
-SAME_OPERATIONS = {"--channels_last", "--compile", "--cuda_graph", "--grad_checkpoint", "true", "false"}
+SAME_OPERATIONS = {"--channels_last", "--compile", "--cuda_graph", "--grad_checkpoint", "true", "false",
+                   "auto"}
 
 
 class Case(NamedTuple):

@@ -47,11 +47,18 @@ def compare(flag: str, chosen: str, other: str, base: Row | None, changed: Row |
     """base: the timing of what was chosen; changed: of the other choice."""
     if base is None or changed is None:
         return Choice(flag, chosen, other, "not measured", "")
-    vain = [line for line in changed["said"] if any(words in line for words in IN_VAIN)]
-    if vain:
+    before, after = (in_vain(row) for row in (base, changed))
+    if failed := [line for line in before if line.startswith(f"{flag}: ")]:
+        return Choice(flag, chosen, other, "contradicted", failed[-1])
+    if vain := [line for line in after if line not in before]:
         return Choice(flag, chosen, other, "not measured", vain[-1])
     times = base["seconds"] / changed["seconds"]
     clear = changed["quartiles"][1] < base["quartiles"][0]
     why = (f"{1000 * base['seconds']:.2f} ms a step, with {other} {1000 * changed['seconds']:.2f} ms: "
            f"{times:.2f} times as fast")
     return Choice(flag, chosen, other, "contradicted" if times > MARGIN and clear else "holds", why)
+
+
+def in_vain(row: Row) -> list[str]:
+    """The lines by which flags said, in a timing, that they come to nothing."""
+    return [line for line in row["said"] if any(words in line for words in IN_VAIN)]

@@ -10,7 +10,7 @@ from scripts import benchmark
 from scripts.benchmarks.cases import Case, measure, peak_of_device, summary
 from scripts.benchmarks.report import ratios
 from scripts.gpu.parts import Context, Data
-from scripts.gpu.plan import Plan, Timing
+from scripts.gpu.plan import LEFT_TO_AUTO, Plan, Timing
 from util.console import say
 from util.errors import RunError
 
@@ -46,7 +46,8 @@ def time_all(context: Context, data: Data) -> None:
 def time_one(timing: Timing, context: Context, peak: dict[str, float]) -> dict[str, Any]:
     """A row: benchmark's summary, and with it what was timed and what the flags said of themselves."""
     args = arguments(timing, context)
-    flags = f"{context.plan.timing_flags.get(timing.model, '')} {timing.flags}".strip()
+    auto = "" if timing.what == "translate" else LEFT_TO_AUTO
+    flags = " ".join(filter(None, (context.plan.timing_flags.get(timing.model), auto, timing.flags)))
     if timing.precision == "reference":
         case = Case("reference", timing.model, "fp32")
     else:

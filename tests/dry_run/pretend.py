@@ -80,11 +80,23 @@ def move(net: nn.Module, device: torch.device) -> nn.Module:
     return net
 
 
+def conv_backend(*args: Any, **kwargs: Any) -> torch._C._ConvBackend:
+    """In place of torch's choice, which without a driver holds that cuDNN does not know bfloat16.
+
+    Its results would then lie in the usual order, whatever that of the input.
+    """
+    kinds = torch._C._ConvBackend
+    backend = plain_conv_backend(*args, **kwargs)
+    return {kinds.Slow2d: kinds.Cudnn, kinds.SlowTranspose2d: kinds.CudnnTranspose}.get(backend, backend)
+
+
+plain_conv_backend = torch._C._select_conv_backend
 # What stands in for something of torch while tensors are pretended.
 STAND_INS: list[tuple[Any, str, Callable]] = [
     (torch.autograd, "backward", engine.backward),
     (torch.autograd, "grad", engine.grad),
     (torch._C, "_current_graph_task_id", engine.current_pass),
+    (torch._C, "_select_conv_backend", conv_backend),
     (nn.Module, "to", move),
     (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
     (torch.cuda, "is_bf16_supported", lambda *_, **__: True),

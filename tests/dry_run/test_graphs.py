@@ -76,3 +76,30 @@ def test_a_step_fits_a_graph(name, precision, on_nan, capsys):
             places = [x for operation in found[0].sequence for x in operation if isinstance(x, tuple)]
             assert {device for _, _, device, *_ in places} == {CUDA}
             assert any(found[0].sequence == capture.sequence[:len(found[0].sequence)] for capture in captured)
+
+
+@pytest.mark.parametrize("name, precision", [("CUT", "bf16"), ("FastCUT", "fp16")])
+def test_resumed_without_a_graph_and_with_one_again(name, precision):
+    """Weights, moments and rates come back as an eager step, and as a capture, takes them."""
+    case = CASES[name]
+    with patch.object(base_model, "CudaGraphs", lambda device: RecordedGraphs()), \
+            training(f"{case.small(precision, 'stop')} --cuda_graph") as run:
+        def steps(run) -> None:
+            for _ in range(5 * case.period):
+                batch = batch_of(run.opt.batch_size, run.opt.crop_size, run.opt.crop_size)
+                with run.gpu.reading_nothing():
+                    losses = run.model.train_step(batch)
+                check_values(run.model, losses)
+
+        def has_graphs(run) -> bool:
+            return bool(run.model.graphed) and all(k.launch for k in run.model.graphed.kinds.values())
+
+        steps(run)
+        eager = run.resume("--cuda_graph false")
+        steps(eager)
+        graphed = eager.resume("--cuda_graph auto")
+        steps(graphed)
+        assert [has_graphs(each) for each in (run, eager, graphed)] == [True, False, True]
+        for each in (run, eager, graphed):
+            groups = [group for o in each.model.optimizers.values() for group in o.param_groups]
+            assert all(type(group["lr"]) is float and not group["capturable"] for group in groups)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.dry_run.pretend import CUDA, NEEDS, possible, pretend_cuda
 from tests.dry_run.record import Memories, Record, difference
 
 
@@ -79,3 +80,16 @@ def test_sequences_tell_which_memory_is_read():
     assert difference(first, second) is None
     weight = other
     assert "operation 0" in difference(second, step(torch.ones(3)))
+
+
+@pytest.mark.skipif(not possible(), reason=NEEDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_convolutions_keep_the_order_of_memory_in_any_format(dtype):
+    """As cuDNN's do on a GPU; also transposed ones, whose weights are [in, out, h, w]."""
+    with pretend_cuda():
+        x = torch.empty(2, 8, 6, 6, device=CUDA, dtype=dtype)
+        weight = torch.empty(8, 8, 3, 3, device=CUDA, dtype=dtype)
+        for order in (torch.contiguous_format, torch.channels_last):
+            for convolve in (F.conv2d, F.conv_transpose2d):
+                y = convolve(x.contiguous(memory_format=order), weight.contiguous(memory_format=order))
+                assert y.is_contiguous(memory_format=order)

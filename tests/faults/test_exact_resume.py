@@ -21,6 +21,7 @@ MODELS = {
         "mask=trainA_mask", "--augment", "rotate90,rotate=10,scale=0.9:1.1,colour=0.2,noise=0.02",
         "--auxiliary", "l1=10,pyramid_l1=2,ssim=5,gradient=1,colour=1,tv=0.1,mask_l1=3"],
     "CUT, from a list with weights, grey": [*CUT, *EPOCHS, "--input_nc", "1"],
+    "CUT, a graph asked for": [*CUT, *EPOCHS, "--cuda_graph"],
     "SinCUT": [*SINCUT, *EPOCHS],
     # its image pools fill up before the first stop
     "CycleGAN": [*QUICK, *EPOCHS, "--model", "cycle_gan", "--netG", "resnet_4blocks", "--ngf", "2",
@@ -111,3 +112,21 @@ def test_resumed_run_equals_the_undisturbed_one(
             training.stop_after(after, resume=number > 0)
         assert training.run(resume=True).end() == 0
         assert_equal(training, whole[model])
+
+
+def test_a_run_is_resumed_with_a_graph_and_without(whole: dict[str, Training], images: Path,
+                                                   tmp_path: Path) -> None:
+    """Where no graph can be, one line says so, of a graph that was typed alone, and the end is the same."""
+    if "CUT" not in whole:
+        whole["CUT"] = Training(tmp_path / "whole", images, [*MODELS["CUT"], "--num_threads", "0"])
+        assert whole["CUT"].run().end() == 0
+    training = Training(tmp_path / "cut", images,
+                        [*MODELS["CUT"], "--num_threads", "0", "--cuda_graph", "auto"])
+    with tally("stopped and resumed with another --cuda_graph"):
+        training.stop_after(whole["CUT"].rows() // 2)
+        resumed = training.run("--cuda_graph", resume=True)
+        assert resumed.end() == 0, resumed.err
+        assert_equal(training, whole["CUT"])
+    line = "--cuda_graph: the steps run without a graph, the device is cpu\n"
+    first, second = (training.log_folder / f"run_{start}.out" for start in (1, 2))
+    assert line not in first.read_text() and second.read_text().count(line) == 1

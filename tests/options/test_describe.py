@@ -67,7 +67,7 @@ def test_the_record_holds_options_command_and_versions(trained, tmp_path):
 def test_options_come_back_as_they_were(trained, tmp_path):
     opt = trained()
     found = read_options(tmp_path / "run")
-    chosen = {"precision": "auto", "channels_last": None}       # not typed: not what they became here
+    chosen = {"precision": "auto", "channels_last": None, "compile": None}      # not what they became here
     assert found == {name: getattr(opt, name) for name in opt.parsed.defaults} | chosen
     assert found["max_dataset_size"] == float("inf") and found["display_id"] is None
     json.loads((tmp_path / "run" / "opt.json").read_text(), parse_constant=pytest.fail)    # no bare Infinity
@@ -229,7 +229,7 @@ def test_an_automatic_choice_is_recorded_as_such_and_shown_with_its_outcome(trai
     assert (opt.precision, opt.channels_last) == ("fp32", False)
     record = json.loads((tmp_path / "run" / "opt.json").read_text())
     assert (record["options"]["precision"], record["options"]["channels_last"]) == ("auto", None)
-    assert record["resolved"] == {"precision": "fp32", "channels_last": False}
+    assert record["resolved"] == {"precision": "fp32", "channels_last": False, "compile": False}
     lines = [line.strip() for line in (tmp_path / "run" / "train_opt.txt").read_text().splitlines()]
     assert "precision: auto -> fp32" in lines and "channels_last: auto -> False" in lines
 
@@ -245,6 +245,23 @@ def test_a_typed_precision_stays_on_any_device(trained, resume, a_gpu_appears):
     trained("--precision", "fp32", "--channels_last")
     opt = resume("--gpu_ids", "auto")
     assert (opt.device.type, opt.precision, opt.channels_last) == ("cuda", "fp32", True)
+
+
+@pytest.mark.parametrize("typed, asked, on_a_cpu, on_a_gpu", [
+    ((), (None, False), (False, False), (False, False)),
+    (("--compile", "auto", "--cuda_graph", "auto"), (None, None), (False, False), (False, True)),
+    (("--compile", "--cuda_graph"), (True, True), (True, True), (True, True)),
+    (("--compile", "false", "--cuda_graph", "False"), (False, False), (False, False), (False, False))])
+def test_compile_and_graph_are_recorded_as_asked(trained, resume, tmp_path, a_gpu_appears, typed, asked,
+                                                 on_a_cpu, on_a_gpu):
+    """No default is a graph until a GPU has run one; auto is one, on a GPU alone, and is recorded as null."""
+    opt = trained(*typed)
+    assert (opt.compile, opt.cuda_graph) == on_a_cpu
+    options = json.loads((tmp_path / "run" / "opt.json").read_text())["options"]
+    assert (options["compile"], options["cuda_graph"]) == asked
+    for device, wanted in (("-1", on_a_cpu), ("auto", on_a_gpu)):
+        opt = resume("--gpu_ids", device)
+        assert (opt.compile, opt.cuda_graph, opt.parsed.changed) == (*wanted, "")
 
 
 def test_the_order_of_feature_maps_follows_the_precision(trained, resume):

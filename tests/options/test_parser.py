@@ -13,6 +13,7 @@ from options.devices import resolve_device
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util.errors import UsageError
+from util.flags import switch
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "golden" / "options.json").read_text())["flags"]
 
@@ -131,6 +132,28 @@ def test_other_devices_are_taken_where_torch_finds_them(name, monkeypatch):
     assert resolve_device(name) == torch.device(name)
     assert devices.resolve_precision("auto", torch.device(name)) == "fp32"
     assert devices.resolve_channels_last(None, "fp32", torch.device(name)) is False
+
+
+def test_every_device_and_flag_has_its_choice_of_auto_with_its_grounds():
+    """No graph is chosen but on CUDA, which alone has them."""
+    grounds = {devices.MEASURED, devices.COMPUTED, devices.UNTRIED, devices.NOT_THERE}
+    for device, choices in devices.AUTO.items():
+        assert set(choices) == {"precision", "channels_last", "compile", "cuda_graph"}
+        assert {choice.grounds for choice in choices.values()} <= grounds
+        assert choices["cuda_graph"].value is (device == "cuda")
+        assert (choices["precision"].grounds == devices.MEASURED) == (device == "cpu")
+
+
+def test_a_switch_is_on_off_or_auto():
+    words = {"auto": None, "AUTO": None, "true": True, "no": False}
+    assert {word: switch(word) for word in words} == words
+    parse = TrainOptions().parse
+    for flag in ("compile", "channels_last", "cuda_graph"):
+        place = ["--gpu_ids", "-1"]
+        assert getattr(parse([f"--{flag}", *place]), flag) is True          # bare
+        assert parse([f"--{flag}", "auto", *place]).parsed.asked[flag] is None
+        with pytest.raises(UsageError, match=f"--{flag}: 'maybe' is neither true nor false, nor auto"):
+            parse([f"--{flag}", "maybe", *place])
 
 
 def test_without_a_gpu(monkeypatch):

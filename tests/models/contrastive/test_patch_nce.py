@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.contrastive.patch_nce import patch_nce_loss
+from models.contrastive.patch_nce import Pair, PatchNCE, patch_nce_loss
 from tests import adversarial
 from tests.adversarial import batch_of, nets_of
+from tests.operations import Operations
 
 
 def build(*flags):
@@ -87,3 +88,23 @@ def test_weighting_and_relation_are_asked_for_each_layer_and_domain():
     for name in ("NCE", "NCE_Y"):
         assert found[1][name] < found[0][name] < found[1][name] + np.log(4)
     assert found[0]["SRC"] == 10 * model.opt.lambda_SRC and "SRC" not in found[1]
+
+
+@pytest.mark.parametrize("minibatch", [False, True])
+def test_pairs_of_one_shape_are_one_product_with_a_loss_each(minibatch):
+    """The mean of -log softmax of each pair by itself, in NumPy; two pairs are of another shape."""
+    pairs = [Pair(number % 2, number // 2, unit(2, size, 3), unit(2, size, 3).flip(0))
+             for number, size in enumerate((5, 5, 4, 4, 5, 5))]
+    nce = PatchNCE(None, None, layers=(0, 1, 2), sampler=None, temperature=0.5,
+                   minibatch_negatives=minibatch, layer_weights=(1.0, 2.0, 3.0))
+    with Operations() as found:
+        means, _ = nce._losses(pairs)
+    assert found.names.count("bmm") == 2
+    for domain, mean in enumerate(means):
+        wanted = []
+        for pair in pairs[domain::2]:
+            q, k = pair.query.numpy(), pair.key.numpy()
+            batches = [(q.reshape(-1, 3), k.reshape(-1, 3))] if minibatch else zip(q, k, strict=True)
+            rows = [np.log(np.exp(a @ b.T / 0.5).sum(1)) - np.diag(a @ b.T / 0.5) for a, b in batches]
+            wanted.append((pair.layer + 1) * np.mean(rows))
+        assert float(mean) == pytest.approx(np.mean(wanted), rel=1e-12)

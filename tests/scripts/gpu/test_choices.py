@@ -57,3 +57,17 @@ def test_a_format_that_is_wrong_is_contradicted_at_any_speed():
              {"model": "SinCUT", "precision": "fp16", "agrees": False}]
     found, = judge({"precision": "bf16"}, [row()], steps, ["bf16"])
     assert found.verdict == "contradicted" and "CUT differs" in found.why and "SinCUT" not in found.why
+
+
+def test_a_graph_that_auto_chose_is_timed_against_none():
+    """Where no step could be a graph, the choice is contradicted; other flags are compared all the same."""
+    auto = {"precision": "bf16", "channels_last": False, "cuda_graph": True}
+    fails = {"said": ["--cuda_graph: the steps run without a graph from here on, capturing one failed (no)"]}
+    rows = [row(), row(changed="--cuda_graph false", seconds=0.02), row(changed="--channels_last")]
+    found = {one.flag: one for one in judge(auto, rows, [], ["bf16"])}
+    assert (found["--cuda_graph"].chosen, found["--cuda_graph"].verdict) == ("true", "holds")
+    rows = [row(**fails), row(changed="--cuda_graph false", seconds=0.02),
+            row(changed="--channels_last", seconds=0.005, **fails)]
+    found = {one.flag: one for one in judge(auto, rows, [], ["bf16"])}
+    assert (found["--cuda_graph"].verdict, found["--cuda_graph"].why) == ("contradicted", fails["said"][0])
+    assert found["--channels_last"].verdict == "contradicted"

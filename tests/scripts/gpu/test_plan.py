@@ -40,6 +40,13 @@ def test_choices_are_turned_round_and_unknown_flags_left_out():
     assert not any("graph" in name for name in names(without))
 
 
+def test_what_auto_turned_on_is_timed_without_it():
+    auto = Namespace(precision="bf16", channels_last=False, compile=False, cuda_graph=True)
+    found = names(auto)
+    assert found[1] == "CUT auto --cuda_graph false, batch 1"
+    assert "CUT auto --compile --cuda_graph false, batch 1" in found
+
+
 def test_parts_end_in_their_order_and_within_the_time():
     for plan in (gpu_plan(10, GPU, FORMATS, False), rehearsal_plan(10)):
         ends = [plan.until[part] for part in PARTS]
