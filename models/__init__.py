@@ -3,8 +3,8 @@
 from argparse import Namespace
 
 from models.base_model import BaseModel
-from models.cast_weights import cast_together
 from models.ema import EMA
+from models.execution.cast_weights import cast_together
 from models.networks.base import NetworkError
 from models.precision import AUTOCAST
 from models.reference_api import base_model as reference

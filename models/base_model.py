@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from models import ema
 from models.auxiliary import AuxiliaryLosses, create_auxiliary
-from models.compiled import announce_first_step, compile_network
 from models.ema import EMA
-from models.graphed_step import Batch, CudaGraphs, GraphedStep
+from models.execution.compiled import announce_first_step, compile_network
+from models.execution.graphed_step import Batch, CudaGraphs, GraphedStep
 from models.networks.base import Generator, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer

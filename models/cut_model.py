@@ -12,7 +12,7 @@ from models.adversarial import AdversarialModel, build_discriminator, build_gene
 from models.base_model import Batch
 from models.contrastive.momentum_queue import MomentumQueue
 from models.contrastive.patch_nce import INPUT, TARGET, PatchNCE, as_input, stack_domains
-from models.early_backward import early_backward
+from models.execution.early_backward import early_backward
 from models.nce_flags import add_nce_flags, check_channels, check_nce_flags, chosen, gamma_of, layer_numbers
 from models.networks import GENERATORS, PROJECTORS
 from util.errors import UsageError

@@ -69,7 +69,9 @@ class Recording(TorchDispatchMode):
 
 
 class RecordedGraphs:
-    """In place of models.graphed_step.CudaGraphs. captures: what was captured so far; replays: how often."""
+    """In place of CudaGraphs (models/execution/graphed_step.py). captures: what was captured so far;
+    replays: how often.
+    """
 
     def __init__(self):
         self.captures: list[Recording] = []

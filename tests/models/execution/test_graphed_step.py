@@ -13,7 +13,7 @@ from torch import Tensor
 from models import create_model
 from models.base_model import BaseModel
 from models.cut_model import CUTModel
-from models.graphed_step import MOST_KINDS, WARM_UP, CudaGraphs, GraphedStep
+from models.execution.graphed_step import MOST_KINDS, WARM_UP, CudaGraphs, GraphedStep
 from models.networks.base import Generator
 from options.train_options import TrainOptions
 from tests.formula import picture
@@ -386,7 +386,7 @@ def test_a_model_tells_why_it_runs_without(flags, kind, words, capsys, monkeypat
     model = kind(model.opt) if kind else model
     monkeypatch.setattr("models.base_model.CudaGraphs", lambda device: RecordedGraphs())
     model.device = torch.device("cuda:0")
-    monkeypatch.setattr("models.graphed_step.DeviceRates", lambda *_: None)
+    monkeypatch.setattr("models.execution.graphed_step.DeviceRates", lambda *_: None)
     model.use_cuda_graph()
     said = capsys.readouterr().out
     assert (model.graphed is None) == bool(words)

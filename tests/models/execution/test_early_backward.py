@@ -4,7 +4,7 @@ import weakref
 
 import torch
 
-from models.early_backward import early_backward
+from models.execution.early_backward import early_backward
 
 
 def test_gradients_are_those_of_an_ordinary_backward():

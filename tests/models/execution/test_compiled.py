@@ -7,7 +7,7 @@ from torch import nn
 from torch._dynamo.backends.common import aot_autograd
 
 from models import create_model
-from models.compiled import Compiled, compile_network
+from models.execution.compiled import Compiled, compile_network
 from options.train_options import TrainOptions
 
 SMALL = "--dataroot x --gpu_ids -1 --netG resnet_4blocks --ngf 4 --ndf 4 --crop_size 24 --load_size 24"

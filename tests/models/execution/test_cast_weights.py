@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from models import create_model
-from models.cast_weights import CastTogether, cast_together
+from models.execution.cast_weights import CastTogether, cast_together
 from models.networks.patch_sampler import PatchSampler
 from models.networks.patchgan import PatchDiscriminator
 from models.networks.resnet import ResnetGenerator
