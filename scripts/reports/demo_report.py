@@ -23,7 +23,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from util.atomic import atomic_file  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
-from util.loggers.html import STYLE  # noqa: E402
+from util.loggers.pages.document import STYLE  # noqa: E402
 from util.metrics.registry import ImageSet, metrics_needing  # noqa: E402
 
 COLUMNS = {"real_A": "input", "fake_B": "output", "real_B": "ground truth"}  # folder -> what it shows

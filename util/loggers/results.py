@@ -1,11 +1,12 @@
 """The images that test.py writes: images/<label>/<name>.png, and one page that shows them in rows."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path, PurePath
 
+import numpy as np
 from torch import Tensor
 
 from util.images import Pixels, save_image, to_pixels, viewable
@@ -27,7 +28,7 @@ class Results:
         self._files: set[PurePath] = set()      # below images/<label>, of any label
         self._folders: set[PurePath] = set()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="images")
-        self._rows: deque[tuple[str, list[tuple[str, PurePath]], list[Future]]] = deque()
+        self._rows: deque[tuple[str, list[tuple[str, PurePath]], dict[str, float], list[Future]]] = deque()
 
     def add(self, names: list[str], images: dict[str, Tensor]) -> None:
         """names: of the inputs, their paths below their folder, without extension.
@@ -37,9 +38,11 @@ class Results:
         for i, name in enumerate(names):
             name = self._free(name)
             row = [(label, PurePath("images", label, f"{name}.png")) for label in pixels]
-            self._rows.append((name, row, [self._threads.submit(_write, self.folder / path, pixels[label][i])
-                                           for label, path in row]))
-        while sum(len(futures) for _, _, futures in self._rows) > WAITING:
+            futures = [self._threads.submit(_write, self.folder / path, pixels[label][i])
+                       for label, path in row]
+            change = changes({label: batch[i] for label, batch in pixels.items()})
+            self._rows.append((name, row, change, futures))
+        while sum(len(futures) for *_, futures in self._rows) > WAITING:
             self._finish_row()
 
     def save(self) -> Path:
@@ -51,10 +54,10 @@ class Results:
 
     def _finish_row(self) -> None:
         """Wait for the images of the oldest row, because the page reads their sizes. Raises their errors."""
-        name, row, futures = self._rows.popleft()
+        name, row, change, futures = self._rows.popleft()
         for future in futures:
             future.result()
-        self.page.add_row(name, row)
+        self.page.add_row(name, row, change)
 
     def _free(self, name: str) -> str:
         """The name, with a number behind each part that is taken already."""
@@ -70,6 +73,16 @@ class Results:
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+def changes(images: Mapping[str, Pixels]) -> dict[str, float]:
+    """How far each translation is from its input: mean |fake - real_A|, in levels of 0 to 255, by the name
+    "change of <label>". Translations of another size than the input have none.
+    """
+    real = images.get("real_A")
+    return {f"change of {label}": round(float(np.abs(fake.astype(np.int16) - real).mean()), 3)
+            for label, fake in images.items()
+            if label.startswith("fake") and real is not None and fake.shape == real.shape}
 
 
 def _numbered(path: PurePath) -> Iterator[PurePath]:

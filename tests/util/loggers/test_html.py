@@ -1,6 +1,7 @@
 """The page is read back with Python's own HTML parser, so escaping is judged as a browser would."""
 
 import os
+import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +22,8 @@ class Page(HTMLParser):
     def __init__(self, path: Path):
         super().__init__()
         self.elements, self.text = [], []
-        self.feed(path.read_text(encoding="utf-8"))
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
@@ -53,7 +55,7 @@ def page(tmp_path):
 def test_names_are_text_and_never_markup(page):
     assert {tag for tag, _ in page.elements} == {
         "html", "head", "title", "meta", "style", "body", "header", "h1", "p", "main", "section", "h2", "div",
-        "figure", "a", "img", "figcaption"}
+        "figure", "a", "img", "figcaption", "script"}
     for name in [*NASTY, "<b>Title</b> & 'co'", "sub <i>title</i>"]:
         assert name in page.text
     assert [image["alt"] for image in page.all("img")][::2] == NASTY
@@ -67,7 +69,9 @@ def test_every_link_leads_to_its_file(page, tmp_path):
 
 
 def test_nothing_comes_from_elsewhere(page):
-    assert not page.all("script") and not page.all("link")
+    assert page.all("script") == [{}] and not page.all("link")
+    source = "".join(re.findall(r"<script>(.*?)</script>", page.source, re.DOTALL))
+    assert "://" not in source and "fetch(" not in source
 
 
 def test_images_have_their_shape_before_they_load(page):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from util.loggers.results import Results
+from tests.browser import ask, needs_chromium
+from util.loggers.results import Results, changes
 
 
 def shade(value: float) -> torch.Tensor:
@@ -97,3 +98,45 @@ def test_an_image_that_cannot_be_written_is_no_silent_loss(tmp_path):
     add(results, "a")
     with pytest.raises(OSError):
         results.save()
+
+
+def test_change_is_the_mean_difference_from_the_input():
+    real, fake = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)
+    fake[0, 0] = 12, 0, 240         # 252 over twelve numbers
+    found = changes({"real_A": real, "fake_B": fake, "fake_B_ema": fake[:1], "idt_B": fake})
+    assert found == {"change of fake_B": 21.0}
+    assert changes({"real_A": fake, "fake_B": real}) == found and changes({"fake_B": fake}) == {}
+
+
+@needs_chromium
+def test_results_are_searched_ordered_and_compared(tmp_path):
+    results = make(tmp_path)
+    add(results, "cat one", "sub/dog", "cat two")       # shades 0, 1, 2 become 255, 254, 253
+    found = ask(results.save(), """
+        const rows = () => [...document.querySelectorAll("main > section:not([hidden]) h2")].map(title =>
+          title.textContent);
+        const type = (id, value, kind) => {
+          document.getElementById(id).value = value;
+          document.getElementById(id).dispatchEvent(new Event(kind));
+        };
+        const all = rows();
+        type("order", "+change of fake_B", "change");
+        const lowest = rows();
+        type("search", "two CAT", "input");
+        const words = rows(), count = document.querySelector(".controls output").textContent;
+        type("search", "", "input");
+        type("order", "", "change");
+        document.querySelectorAll("main figure > a")[1].click();
+        const dialog = document.querySelector("dialog"), divider = dialog.querySelector("input");
+        divider.value = 30;
+        divider.dispatchEvent(new Event("input", {bubbles: true}));
+        const images = [...dialog.querySelectorAll("img")];
+        for (const image of images) await image.decode();
+        const box = images[1].getBoundingClientRect();
+        return {all, lowest, words, count, again: rows(), divided: getComputedStyle(images[1]).clipPath,
+                shown: images.map(image => image.getAttribute("src").split("/images/")[1]),
+                large: box.width > 300 && box.right <= innerWidth && box.bottom <= innerHeight, errors};""")
+    assert found == {"all": ["cat one", "sub/dog", "cat two"], "lowest": ["cat two", "sub/dog", "cat one"],
+                     "words": ["cat two"], "count": "1 of 3", "again": ["cat one", "sub/dog", "cat two"],
+                     "divided": "inset(0px 0px 0px 30%)", "large": True, "errors": [],
+                     "shown": ["real_A/cat%20one.png", "fake_B/cat%20one.png"]}
