@@ -99,6 +99,7 @@ class Gallery(Logger):
             stream.write(draw_curves({name: curve.points() for name, curve in scores.items()}).encode())
 
     def _write(self, refresh_seconds: int) -> None:
+        self._written = time.monotonic()        # also where the disk refuses: one line in RELOAD_SECONDS
         drawn = panels({"": self._curves})
         scores = f'<img src="{CURVES}" alt="scores">' if (self.folder / CURVES).exists() else ""
         body = [self._status(), sections.fixed_images(self.folder, self._moments, self.image_height),
@@ -107,7 +108,6 @@ class Gallery(Logger):
         write_page(self.folder / "index.html", title=self.title, subtitle="", body=filter(None, body),
                    scripts=["charts.js", "images.js"], refresh_seconds=refresh_seconds,
                    data={"panels": drawn, "moments": self._moments.times})
-        self._written = time.monotonic()
 
     def _status(self) -> str:
         step, (began, images_then) = self._step, self._began

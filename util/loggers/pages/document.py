@@ -12,6 +12,8 @@ from util.atomic import atomic_file
 
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "page.css").read_text(encoding="utf-8")
+# Read once: a run of days keeps its own, whatever becomes of the program's folder.
+SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
 RELOAD = "reload.js"
 
 
@@ -61,7 +63,7 @@ def write_page(path: Path, *, title: str, subtitle: str, body: Iterable[str], sc
             '<meta name="viewport" content="width=device-width, initial-scale=1">']
     if refresh_seconds:
         head.append(f'<noscript><meta http-equiv="refresh" content="{refresh_seconds}"></noscript>')
-    code = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in scripts)
+    code = "\n".join(SCRIPTS[name] for name in scripts)
     reload = f' data-reload="{refresh_seconds}"' if refresh_seconds else ""
     parts = [f'<!DOCTYPE html>\n<html lang="en"{reload}><head>', *head,
              f"<style>{STYLE}</style></head>\n<body>",

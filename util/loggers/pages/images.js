@@ -51,6 +51,8 @@ function open(link) {
   before.src = first.href;
   file.href = chosen.src = link.href;
   chosen.alt = name;
+  const small = link.querySelector("img").classList.contains("small");
+  for (const image of [before, chosen]) image.classList.toggle("small", small);
   caption.textContent = `${section.querySelector("h2").textContent}: ${name}`;
   divider.value = 0;
   pair.style.setProperty("--at", "0%");

@@ -1,7 +1,9 @@
 """The page of a run: status, curves, test images, folds, checkpoints; and in a real browser."""
 
+import contextlib
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,27 @@ def test_numbers_alone_write_the_page_now_and_then(folder, monkeypatch):
     assert written == [1000.0, 1031.0, 1062.0, 1093.0]
 
 
+def test_a_full_disk_is_met_once_in_a_while_and_loses_no_number(folder, monkeypatch):
+    now, written = [1000.0], []
+
+    def refuse(path, **_):
+        written.append(now[0])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("util.loggers.gallery.time.monotonic", lambda: now[0])
+    gallery = Gallery(folder / "web", "t", 64)
+    gallery.start(at(1), [])
+    with monkeypatch.context() as full:
+        full.setattr("util.loggers.gallery.write_page", refuse)
+        for second in range(40):
+            now[0] = 1000.0 + second
+            with contextlib.suppress(OSError):
+                gallery.scalars(at(1, second), {"loss/G": float(second)})
+    gallery.close()
+    page = (folder / "web" / "index.html").read_text()
+    assert written == [1000.0, 1031.0] and page.count("[39,39.0]") == 1 and page.count("[5,5.0]") == 1
+
+
 def test_links_lead_to_checkpoints_and_names_are_text(folder):
     page = short(folder).read_text()
     links = re.findall(r'href="\.\./(.*?)"', page)
@@ -145,6 +168,33 @@ def test_a_broken_record_of_options_leaves_the_page(folder):
 
 
 # ---- in a browser
+
+VOID = {"meta", "img", "input", "br"}
+
+
+class Nesting(HTMLParser):
+    """Fails where an element is closed that is not the innermost one."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open, self.ids = [], []
+        self.feed(page)
+        assert self.open == [] and len(set(self.ids)) == len(self.ids)
+
+    def handle_starttag(self, tag, attributes):
+        self.ids += [value for name, value in attributes if name == "id"]
+        names = [name for name, _ in attributes]
+        assert len(set(names)) == len(names), (tag, names)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_elements_are_nested_and_ids_are_unique(folder):
+    Nesting(short(folder).read_text())
+
 
 @needs_chromium
 def test_curves_are_drawn_and_read_by_mouse_and_keyboard(folder):
