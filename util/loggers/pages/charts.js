@@ -60,7 +60,8 @@ function draw(panel) {
     make("text", {x: LEFT - 6, y: down(y) + 4, "text-anchor": "end"}, svg, written(y));
   }
   for (const x of ticks(0, last, 5))
-    make("text", {x: across(x), y: HEIGHT - BOTTOM + 15, "text-anchor": "middle"}, svg, whole.format(x));
+    make("text", {x: across(x), y: HEIGHT - BOTTOM + 15,
+                  "text-anchor": across(x) > WIDTH - 40 ? "end" : "middle"}, svg, whole.format(x));
   make("text", {x: WIDTH - RIGHT, y: HEIGHT - 4, "text-anchor": "end"}, svg, "images");
   const path = points => points.map(([x, y]) => `${across(x).toFixed(1)},${down(y).toFixed(1)}`).join(" ");
   for (const line of lines) {
