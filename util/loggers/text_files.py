@@ -2,7 +2,9 @@
 
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from util.loggers.base import COUNT, LOSS, SCORE, SECONDS, Logger, Values, add_prefix, with_prefix
 from util.loggers.line_file import LineFile, RowFile, from_json, rewrite, to_json, whole_lines
@@ -38,15 +40,16 @@ class TextFiles(Logger):
     def scalars(self, step: Progress, values: Values) -> None:
         if losses := with_prefix(LOSS, values):
             self._loss_log.append(loss_line(step, values))
-            lr = {"lr": values["lr"]} if "lr" in values else {}
-            self._stats.append(step, {**lr, "losses": to_json(losses)})
+            self._stats.append(step, {**_rate(values), "losses": to_json(losses)})
         if scores := with_prefix(SCORE, values):
             columns = {"metrics": to_json(scores), **with_prefix(COUNT, values)}
             self._scored.append(self._evaluations.append(step, columns))
 
     def history(self) -> list[tuple[int, Values]]:
-        """Images seen in all, and the losses or scores then, NaN if they were not finite; oldest first."""
-        losses = [(row["total_images"], add_prefix(LOSS, from_json(row["losses"])))
+        """Images seen in all, and the losses with the learning rate, or the scores, then; oldest first. NaN
+        stands for what was not finite.
+        """
+        losses = [(row["total_images"], add_prefix(LOSS, from_json(row["losses"])) | _rate(row))
                   for row in self._stats.read()]
         scores = [(row["total_images"], add_prefix(SCORE, from_json(row["metrics"])))
                   for row in self._scored]
@@ -56,6 +59,10 @@ class TextFiles(Logger):
         """Images seen in all and the score then, of one epoch or of all; those not finite are left out."""
         return [(row["total_images"], row["metrics"][metric]) for row in self._scored
                 if row["metrics"].get(metric) is not None and epoch in (None, row["epoch"])]
+
+
+def _rate(row: Mapping[str, Any]) -> dict[str, float]:
+    return {"lr": row["lr"]} if "lr" in row else {}
 
 
 def loss_line(progress: Progress, values: Values) -> str:

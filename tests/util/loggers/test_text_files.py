@@ -124,9 +124,10 @@ def test_history_and_scores_of_a_resumed_run(tmp_path):
     train(tmp_path, at(1, 0), at(3, 6))
     files = TextFiles(tmp_path, at(2, 6))
     seen = [(images, *values) for images, values in files.history()]
-    assert seen == [(2, "loss/G", "loss/D"), (4, "loss/G", "loss/D"), (4, "score/swd"),
-                    (6, "loss/G", "loss/D"), (8, "loss/G", "loss/D"), (8, "score/swd"),
-                    (10, "loss/G", "loss/D"), (12, "loss/G", "loss/D"), (12, "score/swd")]
+    step = "loss/G", "loss/D", "lr"
+    assert seen == [(2, *step), (4, *step), (4, "score/swd"), (6, *step), (8, *step), (8, "score/swd"),
+                    (10, *step), (12, *step), (12, "score/swd")]
+    assert files.history()[0][1]["lr"] == 2e-4
     assert files.scores("swd") == [(4, 1 / 4), (8, 1 / 8), (12, 1 / 12)]
     assert files.scores("swd", epoch=2) == [(8, 1 / 8), (12, 1 / 12)]
     assert TextFiles(tmp_path, at(1, 0)).history() == []
