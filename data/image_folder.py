@@ -54,9 +54,16 @@ def load_image(path: str, channels: int) -> Image.Image:
     As in the reference, transparency is dropped, so that hidden colours show, and an EXIF rotation is not
     applied. 16-bit gray is scaled to 8 bits.
     """
-    image = decode(path)
+    return as_channels(decode(path), channels, path)
+
+
+def as_channels(image: Image.Image, channels: int, name: str) -> Image.Image:
+    """An image of any mode as `load_image` gives it; the image given may change. Raises BadImage.
+
+    name: of the image, for the message.
+    """
     if image.mode == "F" or image.mode == "I" and not _fits_16_bits(image):
-        raise BadImage(_one_line(path, f"pixels of mode {image.mode} have no known range"))
+        raise BadImage(_one_line(name, f"pixels of mode {image.mode} have no known range"))
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
     image.info.pop("transparency", None)  # else PIL warns that convert will drop it

@@ -117,9 +117,10 @@ def unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def load_weights(net: nn.Module, path: Path) -> None:
+def load_weights(net: nn.Module, path: Path, name: str = "") -> None:
     """Fill a network from a weights file.
 
+    name: of the network: G, F, D, or one such as G_A or F1; "": the file's name ends in it.
     Raises UsageError for a missing or damaged file, and for one of another architecture, naming the first
     keys that do not match and the flags to look at.
     """
@@ -128,7 +129,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
     if other is not None:
         raise UsageError(f"{path} holds no network's weights: {other!r} is a {type(found[other]).__name__}")
     expected = net.state_dict()
-    problem = mismatch(found, expected, path.stem.rsplit("_net_")[-1])
+    problem = mismatch(found, expected, name or path.stem.rsplit("_net_")[-1])
     if problem:
         raise UsageError(f"{path} does not fit the network built here: {problem}")
     net.load_state_dict(found)
