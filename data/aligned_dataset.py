@@ -78,8 +78,8 @@ class AlignedDataset(UnalignedDataset):
                 found = self.read_image(domain, place, bad, geometry, belonging, replace=False)
                 if found:
                     images |= {domain: found[0], **belonging}
-                    paths[f"{domain}_paths"] = found[1]
-            if len(paths) == 2:
+                    paths |= {f"{domain}_paths": found[1]} | self.depth_of(domain, found[0])
+            if images.keys() >= {"A", "B"}:
                 return self.finish_alike(images, geometry, random) | paths | ({"bad": bad} if bad else {})
         raise DataError(f"{tries} pairs in a row cannot be read: {'; '.join(bad)}")
 

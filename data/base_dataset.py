@@ -5,6 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,13 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data import readers
 from data.augment import augmentations
 from data.companions import Companion, Labels, check_sizes, companions, load_labels
 from data.image_cache import create_cache
-from data.image_folder import EXTENSIONS, MODES, BadImage, Domain, find_images, load_image, tolerated_bad
+from data.image_folder import MODES, BadImage, Domain, find_images, load_image, tolerated_bad
 from data.image_list import OWN_COLUMNS, Row, is_list, read_list, resolve
+from data.readers.deep_image import DeepImage
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import DataError, UsageError
 
@@ -55,6 +58,9 @@ class BaseDataset(Dataset, ABC):
         self._transform = Transform(words, opt.isTrain and not opt.no_flip, 1 if exact else SIDE_MULTIPLE,
                                     augmentations(opt.augment) if opt.isTrain else ())
         self._cache = create_cache(opt)
+        scale = readers.value_range(opt.value_range)
+        self._load = partial(readers.read_image, scale=scale) if scale else load_image
+        self._extensions = readers.readable(opt.value_range)
         self._geometry = Geometry(opt.load_size, opt.crop_size, opt.random_scale_max)
 
     @staticmethod
@@ -129,14 +135,14 @@ class BaseDataset(Dataset, ABC):
         elif os.path.isfile(folder):
             folder, paths = os.path.dirname(folder) or ".", [folder]
         elif os.path.isdir(folder):
-            paths = find_images(folder, limit)
+            paths = find_images(folder, limit, self._extensions)
         else:
             raise UsageError(f"the folder {folder!r} is missing, where domain {domain}'s images should be; "
                              f"{os.path.dirname(folder)!r} holds {_contents(os.path.dirname(folder))}; "
                              "see --dataroot and --phase")
         if not paths:
             raise UsageError(f"the folder {folder!r} should hold domain {domain}'s images "
-                             f"({' '.join(EXTENSIONS)}), but holds {_contents(folder)}; "
+                             f"({' '.join(self._extensions)}), but holds {_contents(folder)}; "
                              "see --dataroot and --phase")
         self.domains[domain] = Domain(folder, paths, self.channels(domain))
         for companion in companions(self.opt.companions, self.opt.phase):
@@ -174,12 +180,18 @@ class BaseDataset(Dataset, ABC):
                 if belonging:
                     item |= self.finish_alike(belonging, geometry, random)
                 item[domain] = self._transform.finish(image, geometry, random)
-                item[f"{domain}_paths"] = path
+                item |= {f"{domain}_paths": path} | self.depth_of(domain, image)
         return item | {"bad": bad} if bad else item
+
+    def depth_of(self, domain: str, image: Image | DeepImage) -> dict[str, str]:
+        """With --value_range, in translation: the dtype in the image's file by key; "" for 8 bits."""
+        if not self.opt.value_range or self.opt.isTrain:
+            return {}
+        return {f"{domain}_depth": image.depth if isinstance(image, DeepImage) else ""}
 
     def read_image(self, domain: str, number: int, bad: list[str], geometry: Geometry | None = None,
                    belonging: dict[str, Labels | str] | None = None, *,
-                   replace: bool = True) -> tuple[Image, str] | None:
+                   replace: bool = True) -> tuple[Image | DeepImage, str] | None:
         """Image `number` of a domain and its path. The reason for each bad one on the way is added to `bad`.
 
         In training the next readable image replaces a bad one; too many in a row raise DataError. In
@@ -196,7 +208,7 @@ class BaseDataset(Dataset, ABC):
             image = self._cache.get(path, how)
             try:
                 if image is None:
-                    image = load_image(path, images.channels)
+                    image = self._load(path, images.channels)
                     image = self._transform.prepare(image, geometry) if geometry else image
                     self._cache.put(path, how, image)
                 if belonging is not None and (self._companions or self.rows):

@@ -14,7 +14,8 @@ from data.image_folder import find_images, load_values
 from data.image_list import check_files, resolve
 from util.errors import UsageError
 
-TAKEN = ("A", "B", "A_paths", "B_paths", "bad", "paired")     # keys of items that mean something else
+# Keys of items that mean something else.
+TAKEN = ("A", "B", "A_paths", "B_paths", "A_depth", "B_depth", "bad", "paired")
 
 
 class Labels:

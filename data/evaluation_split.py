@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from data import create_loader
-from data.image_folder import find_images
+from data.image_folder import EXTENSIONS, find_images
 from data.image_list import is_list, parse
+from data.readers import readable
 from util.images import Pixels, to_pixels
 
 PHASES = ("test", "val")    # splits to evaluate on; the first that has images is taken
@@ -53,7 +54,7 @@ def evaluation_split(opt: Namespace) -> tuple[EvaluationImages, EvaluationImages
         return None
     if is_list(opt.dataroot):
         return _listed_split(opt)
-    folders = find_split(Path(opt.dataroot))
+    folders = find_split(Path(opt.dataroot), readable(opt.value_range))
     if not folders:
         return None
     inputs, targets = folders if opt.direction == "AtoB" else folders[::-1]
@@ -74,16 +75,16 @@ def fixed_inputs(opt: Namespace) -> EvaluationImages | None:
                                 direction=opt.direction)
     for phase in PHASES:
         folder = Path(opt.dataroot) / f"{phase}{domain}"
-        if _holds_images(folder):
+        if _holds_images(folder, readable(opt.value_range)):
             return EvaluationImages(opt, folder, opt.input_nc, opt.fixed_images)
     return None
 
 
-def find_split(dataroot: Path) -> tuple[Path, Path] | None:
+def find_split(dataroot: Path, extensions: tuple[str, ...] = EXTENSIONS) -> tuple[Path, Path] | None:
     """The folders testA and testB, or else valA and valB; None if a domain has no images in either."""
     for phase in PHASES:
         folders = dataroot / f"{phase}A", dataroot / f"{phase}B"
-        if all(map(_holds_images, folders)):
+        if all(_holds_images(folder, extensions) for folder in folders):
             return folders
     return None
 
@@ -108,8 +109,8 @@ def _listed_phase(dataroot: str, domains: str) -> str | None:
                         for domain in domains)), None)
 
 
-def _holds_images(folder: Path) -> bool:
-    return folder.is_dir() and bool(find_images(str(folder), 1))
+def _holds_images(folder: Path, extensions: tuple[str, ...]) -> bool:
+    return folder.is_dir() and bool(find_images(str(folder), 1, extensions))
 
 
 def _translation_options(opt: Namespace, folder: Path, channels: int, limit: float,

@@ -16,7 +16,8 @@ class BadImage(Exception):
     """An image that cannot be read; the message is one line: path and reason."""
 
 
-def find_images(folder: str, limit: float = float("inf")) -> list[str]:
+def find_images(folder: str, limit: float = float("inf"),
+                extensions: tuple[str, ...] = EXTENSIONS) -> list[str]:
     """Paths of the images in a folder and its sub-folders, sorted, the first `limit` of them.
 
     Linked folders are followed, each folder once, so that links in a circle end. Names that begin with a dot
@@ -38,7 +39,7 @@ def find_images(folder: str, limit: float = float("inf")) -> list[str]:
         folders = {entry.path for entry in entries if _is_folder(entry)}
         waiting += sorted(folders)
         paths += [entry.path for entry in entries
-                  if entry.name.lower().endswith(EXTENSIONS) and entry.path not in folders]
+                  if entry.name.lower().endswith(extensions) and entry.path not in folders]
     paths.sort()
     return paths if limit >= len(paths) else paths[:int(limit)]
 

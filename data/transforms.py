@@ -15,6 +15,7 @@ from PIL.Image import Image, Resampling, Transpose
 from torch import Tensor
 
 from data.companions import Labels
+from data.readers.deep_image import DeepImage
 from util.errors import UsageError
 
 SIDE_MULTIPLE = 4  # of the sides in pixels: a generator that downsamples by 2 twice returns such sides
@@ -81,9 +82,9 @@ def round_sides(image: Image, multiple: int) -> Image:
     return resize(image, width, height)
 
 
-def to_tensor(image: Image | Labels) -> Tensor:
-    """An "L" or "RGB" image as float32 [C, H, W] in [-1, 1], C = 1 or 3; labels as they are."""
-    if isinstance(image, Labels):
+def to_tensor(image: Image | DeepImage | Labels) -> Tensor:
+    """An "L", "RGB" or deep image as float32 [C, H, W] in [-1, 1], C = 1 or 3; labels as they are."""
+    if isinstance(image, Labels | DeepImage):
         return image.to_tensor()
     pixels = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1)  # [H, W, C] in 0..255
     return pixels.permute(2, 0, 1).float().div(127.5).sub(1).contiguous()

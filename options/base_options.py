@@ -139,6 +139,10 @@ def add_shared(parser: OptionParser) -> None:
     add("--dataset_mode", default="unaligned",
         help="file data/<mode>_dataset.py: unaligned (two folders), aligned (pairs), single (one folder, "
              "to translate), or one of your own")
+    add("--value_range", default="", for_translation=True,
+        help="read images of more than 8 bits a channel with all of them, and .npy, .npz and float .tif, and "
+             "write them so: lo:hi, the numbers that are black and white, or auto, the least and the largest "
+             "of the file's type; default: 16 bits are brought to 8")
     add("--companions", default="",
         help="images that are read with others, moved like them and not changed otherwise: name=folder "
              "joined by commas, as in mask=trainA_mask; files have the names of those in trainA or trainB")

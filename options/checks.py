@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data import find_dataset
 from data.companions import companions
+from data.readers import value_range
 from data.transforms import check_preprocess
 from models.auxiliary import check_auxiliary
 from options.recipes import RECIPES
@@ -21,6 +22,7 @@ def check_options(opt: Namespace) -> None:
     check_sizes(opt)
     check_folder(opt)
     companions(opt.companions, opt.phase)
+    check_depth(opt)
     if opt.isTrain:
         check_training(opt)
 
@@ -39,6 +41,17 @@ def check_folder(opt: Namespace) -> None:
     """--name must stay inside --checkpoints_dir."""
     if not opt.name or Path(opt.name).is_absolute() or ".." in Path(opt.name).parts:
         raise UsageError(f"--name is {opt.name!r}; give a name that makes a folder inside --checkpoints_dir")
+
+
+def check_depth(opt: Namespace) -> None:
+    """What works with 8 bits a channel cannot stand beside --value_range."""
+    if not value_range(opt.value_range):
+        return
+    beside = {"companions": opt.companions, "dataset_mode": opt.dataset_mode == "singleimage"}
+    beside |= {"augment": opt.augment, "cache": opt.cache != "none"} if opt.isTrain else {}
+    for name in (name for name, used in beside.items() if used):
+        raise UsageError(f"--value_range {opt.value_range} does not work with --{name} {vars(opt)[name]}, "
+                         "which takes images of 8 bits; leave one of them out")
 
 
 def check_training(opt: Namespace) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.readers import value_range
 from models import create_model, ema
 from models.base_model import BaseModel
-from models.translator.kinds import ImageLike, kind_of
+from models.translator.kinds import ImageLike, Intake, kind_of
 from options.test_options import TestOptions
 from util.checkpoints import weights
 from util.errors import UsageError
@@ -35,6 +36,7 @@ class Translator:
     | path (str or Path) | | PIL image, L or RGB |
     | NumPy [H, W, C] or [H, W], uint8 or uint16 | all | the same dtype, [H, W, C], or [H, W] for such |
     | NumPy, float | 0 to 1 | the same |
+    | NumPy, after a run with --value_range lo:hi, but for uint8 | lo to hi | the same |
     | tensor [C, H, W], float | -1 to 1 | tensor, the same dtype, on the same device |
     | list or tuple of these | | list |
     | NumPy [B, H, W, C], tensor [B, C, H, W] | as above | the same |
@@ -48,6 +50,7 @@ class Translator:
     def __init__(self, model: BaseModel):
         """model: built for translation, its weights loaded, in the mode in which it is to translate."""
         self._model = model
+        self._intake = Intake(model.opt.input_nc, value_range(model.opt.value_range))
         self._lock = threading.Lock()
 
     @classmethod
@@ -109,11 +112,12 @@ class Translator:
 
     def _translate(self, image: ImageLike) -> ImageLike:
         kind = kind_of(image)
-        pixels = kind.read(image, self._model.opt.input_nc)
+        pixels = kind.read(image, self._intake)
         key, path = self._model.input_key, os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         with self._lock:
             made = self._model.test_step({key: pixels[None], f"{key}_paths": [path]})["fake_B"]
-        return kind.write(made[0].clone(), image)   # autograd refuses tensors made in inference mode
+        made = made[0].clone()      # autograd refuses tensors made in inference mode
+        return kind.write(made, image, self._intake)
 
 
 def _gpu_ids(device: str | torch.device) -> str:

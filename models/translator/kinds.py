@@ -10,6 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from data.image_folder import MODES, BadImage, as_channels, load_image
+from data.readers import ValueRange, read_image, to_image
+from data.readers.deep_image import DeepImage
+from data.readers.formats import content_of
 from data.transforms import to_tensor
 from util.errors import UsageError
 from util.images import to_pixels, viewable
@@ -19,15 +22,22 @@ DEPTHS = (np.uint8, np.uint16)      # of arrays of whole numbers
 SLACK = 1e-4                        # by which rounding may carry a float beyond its range
 
 
+class Intake(NamedTuple):
+    """What a network takes: channels, and the --value_range of its run, None where there was none."""
+
+    channels: int
+    scale: ValueRange | None
+
+
 class Kind(NamedTuple):
     """What is known of a kind of image.
 
-    read: an image and the network's input channels -> float32 [C, H, W] in [-1, 1]. Raises UsageError.
-    write: the translation, float32 [C, H, W] in [-1, 1], and the image -> the translation of that kind.
+    read: an image and what the network takes -> float32 [C, H, W] in [-1, 1]. Raises UsageError.
+    write: the translation, float32 [C, H, W] in [-1, 1], the image and the same -> one of that kind.
     """
 
-    read: Callable[[Any, int], Tensor]
-    write: Callable[[Tensor, Any], Any]
+    read: Callable[[Any, Intake], Tensor]
+    write: Callable[[Tensor, Any, Intake], Any]
 
 
 def kind_of(image: Any) -> Kind:
@@ -39,71 +49,82 @@ def kind_of(image: Any) -> Kind:
                      "path, or a list of them")
 
 
-def read_path(path: str | os.PathLike, channels: int) -> Tensor:
-    return _as_file(lambda: load_image(os.fspath(path), channels), channels)
+def read_path(path: str | os.PathLike, intake: Intake) -> Tensor:
+    if intake.scale:
+        return _as_file(lambda: read_image(os.fspath(path), *intake), intake.channels)
+    return _as_file(lambda: load_image(os.fspath(path), intake.channels), intake.channels)
 
 
-def read_pil(image: Image.Image, channels: int) -> Tensor:
+def read_pil(image: Image.Image, intake: Intake) -> Tensor:
     """As if it were read from a file; the image itself is not changed."""
-    return _as_file(lambda: as_channels(image.copy(), channels, "the image"), channels)
+    if intake.scale and image.mode.startswith(("I", "F")):
+        return _as_file(lambda: to_image(content_of(image), *intake, "the image"), intake.channels)
+    return _as_file(lambda: as_channels(image.copy(), intake.channels, "the image"), intake.channels)
 
 
-def _as_file(load: Callable[[], Image.Image], channels: int) -> Tensor:
+def _as_file(load: Callable[[], Image.Image | DeepImage], channels: int) -> Tensor:
     if channels not in MODES:
         raise UsageError(f"the network takes {channels} channels, but files and PIL images give 1 or 3; give "
                          "an array or a tensor")
     try:
         return to_tensor(load())
-    except (BadImage, OSError) as error:    # OSError: of a PIL image that was opened, but not yet decoded
+    except (BadImage, OSError, ValueError) as error:    # OSError: of a PIL image that was not yet decoded
         raise UsageError(str(error)) from error
 
 
-def write_pil(made: Tensor, image: Any) -> Image.Image:
+def write_pil(made: Tensor, image: Any, intake: Intake) -> Image.Image:
     """An "L" or "RGB" image, with the levels that test.py writes."""
     pixels = to_pixels(viewable(made[None])[0])
     return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
 
 
-def read_array(array: np.ndarray, channels: int) -> Tensor:
-    """[H, W, C] or [H, W]: uint8 or uint16, black 0, white the largest; or float, black 0, white 1."""
+def read_array(array: np.ndarray, intake: Intake) -> Tensor:
+    """[H, W, C] or [H, W]: uint8 or uint16, black 0, white the largest; or float, black 0, white 1. Where the
+    run had a --value_range, that holds, but for uint8.
+    """
     if array.ndim not in (2, 3):
         raise UsageError(f"an array of the shape {array.shape} is no image; give [height, width, channels] "
                          "or [height, width]")
     pixels = torch.from_numpy(np.array(array if array.ndim == 3 else array[..., None], np.float32))
-    return _checked(pixels.permute(2, 0, 1).div(_top(array) / 2).sub(1), channels, "an array", (0, 1))
+    low, high = _ends(array, intake)
+    pixels = pixels.permute(2, 0, 1).sub(low).div((high - low) / 2).sub(1)
+    return _checked(pixels, intake.channels, "an array", (low, high))
 
 
-def write_array(made: Tensor, array: np.ndarray) -> np.ndarray:
-    top = _top(array)
-    made = torch.nan_to_num(made, nan=-1.0).clamp(-1, 1).add(1).mul(top / 2)
-    made = made.round() if array.dtype.type in DEPTHS else made
+def write_array(made: Tensor, array: np.ndarray, intake: Intake) -> np.ndarray:
+    low, high = _ends(array, intake)
+    made = torch.nan_to_num(made, nan=-1.0).clamp(-1, 1).add(1).mul((high - low) / 2).add(low)
+    made = made if array.dtype.kind == "f" else made.round()
     pixels = made.permute(1, 2, 0).cpu().numpy().astype(array.dtype)
     return pixels[..., 0] if array.ndim == 2 and pixels.shape[-1] == 1 else pixels
 
 
-def _top(array: np.ndarray) -> int:
-    """The value of white. Raises UsageError for a dtype without a known range."""
+def _ends(array: np.ndarray, intake: Intake) -> tuple[float, float]:
+    """The values of black and of white. Raises UsageError for a dtype without a known range."""
+    bounds = intake.scale.bounds if intake.scale else None
+    if bounds and array.dtype != np.uint8 and array.dtype.kind in "iuf":
+        return bounds
     if array.dtype.type in DEPTHS:
-        return np.iinfo(array.dtype).max
-    if np.issubdtype(array.dtype, np.floating):
-        return 1
+        return 0, int(np.iinfo(array.dtype).max)
+    if array.dtype.kind == "f":
+        return 0, 1
     raise UsageError(f"an array of {array.dtype} has no known range; give uint8, uint16, or float from "
                      "0 to 1")
 
 
-def read_tensor(tensor: Tensor, channels: int) -> Tensor:
+def read_tensor(tensor: Tensor, intake: Intake) -> Tensor:
     if tensor.ndim != 3 or not tensor.is_floating_point():
         raise UsageError(f"a tensor of {str(tensor.dtype).removeprefix('torch.')} and the shape "
                          f"{list(tensor.shape)} is no image; give float [channels, height, width], from "
                          "-1 to 1")
-    return _checked(tensor.detach().float(), channels, "a tensor", (-1, 1))
+    return _checked(tensor.detach().float(), intake.channels, "a tensor", (-1, 1))
 
 
-def write_tensor(made: Tensor, tensor: Tensor) -> Tensor:
+def write_tensor(made: Tensor, tensor: Tensor, intake: Intake) -> Tensor:
     return made.to(tensor.device, tensor.dtype)
 
 
-def _checked(pixels: Tensor, channels: int, what: str, shown: tuple[int, int]) -> Tensor:
+def _checked(pixels: Tensor, channels: int, what: str, shown: tuple[float, float]) -> Tensor:
     """The image [C, H, W], one channel spread to as many as the network takes. Raises UsageError.
 
     shown: black and white as the caller counts them, for the message.
@@ -115,8 +136,8 @@ def _checked(pixels: Tensor, channels: int, what: str, shown: tuple[int, int]) -
     if not (low >= -1 - SLACK and high <= 1 + SLACK):       # NaN is neither
         black, white = shown
         low, high = ((value + 1) / 2 * (white - black) + black for value in (low, high))
-        raise UsageError(f"{what} holds values from {low:g} to {high:g}; scale or clip them to {black} to "
-                         f"{white}, without NaN")
+        raise UsageError(f"{what} holds values from {low:g} to {high:g}; scale or clip them to {black:g} to "
+                         f"{white:g}, without NaN")
     return pixels.expand(channels, -1, -1).contiguous()
 
 

@@ -1,7 +1,7 @@
 """The images that test.py writes: images/<label>/<name>.png, and one page that shows them in rows."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path, PurePath
@@ -14,6 +14,8 @@ from util.loggers.html import ResultsPage
 
 THREADS = 4     # writing images; compressing lets other threads compute
 WAITING = 64    # images that may wait to be written before `add` does
+# How a translation is kept in finer steps than a page shows: its file's extension, and what writes it.
+Exact = tuple[str, Callable[[Path, Tensor], None]]
 
 
 class Results:
@@ -30,16 +32,22 @@ class Results:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="images")
         self._rows: deque[tuple[str, list[tuple[str, PurePath]], dict[str, float], list[Future]]] = deque()
 
-    def add(self, names: list[str], images: dict[str, Tensor]) -> None:
+    def add(self, names: list[str], images: dict[str, Tensor], exact: Sequence[Exact | None] = ()) -> None:
         """names: of the inputs, their paths below their folder, without extension.
-        images: [B, C, H, W] in [-1, 1] by label.
+        images: [B, C, H, W] in [-1, 1] by label. exact: for each name, how else its translations are written:
+        beside the page's PNG or, being a PNG, in its place.
         """
         pixels = {label: [to_pixels(one) for one in viewable(batch)] for label, batch in images.items()}
         for i, name in enumerate(names):
             name = self._free(name)
             row = [(label, PurePath("images", label, f"{name}.png")) for label in pixels]
-            futures = [self._threads.submit(_write, self.folder / path, pixels[label][i])
-                       for label, path in row]
+            files = {path: (_write, pixels[label][i]) for label, path in row}
+            if exact and exact[i]:
+                extension, write = exact[i]
+                files |= {path.with_name(path.name[:-len(".png")] + extension): (write, images[label][i])
+                          for label, path in row if not label.startswith("real")}
+            futures = [self._threads.submit(write, self.folder / path, content)
+                       for path, (write, content) in files.items()]
             change = changes({label: batch[i] for label, batch in pixels.items()})
             self._rows.append((name, row, change, futures))
         while sum(len(futures) for *_, futures in self._rows) > WAITING:

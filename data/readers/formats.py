@@ -1,0 +1,131 @@
+"""Files of images with more than 8 bits a channel: what is in them, and how it is written back."""
+
+import importlib
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from data.image_folder import decode
+from util.atomic import atomic_file
+from util.errors import UsageError
+
+BITS_PER_SAMPLE = 258   # the tag of TIFF
+Content = np.ndarray | Image.Image
+
+
+class Format(NamedTuple):
+    """read: a path -> numbers [H, W] or [H, W, C], or a PIL image where it has 8 bits a channel. Errors of
+    every kind mean that it cannot be read. write: numbers [H, W] or [H, W, C] into an open file.
+    """
+
+    read: Callable[[str], Content]
+    write: Callable[[BinaryIO, np.ndarray], None]
+
+
+def package(name: str, path: str) -> ModuleType:
+    """An optional package, imported now. Raises UsageError where it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise UsageError(f"{path} needs the package {name}: pip install -r requirements-formats.txt "
+                         "(or leave such files out)") from None
+
+
+def read_png(path: str) -> Content:
+    """Pillow cuts 16-bit colour to 8 bits without a word, so that is left to imagecodecs."""
+    with open(path, "rb") as stream:
+        head = stream.read(26)
+    if head[12:16] == b"IHDR" and head[24] == 16 and head[25] != 0:
+        return package("imagecodecs", path).png_decode(Path(path).read_bytes())
+    return read_pillow(path)
+
+
+def read_pillow(path: str) -> Content:
+    return content_of(decode(path))
+
+
+def content_of(image: Image.Image) -> Content:
+    """Its numbers, where it has more than 8 bits a channel."""
+    if image.mode == "I":       # some Pillows read 16 bits into 32
+        values = np.asarray(image)
+        return values.astype(np.uint16) if 0 <= values.min() and values.max() < 2 ** 16 else values
+    return np.asarray(image) if image.mode == "F" or image.mode.startswith("I;16") else image
+
+
+def read_tiff(path: str) -> Content:
+    """Pillow reads those of 8 bits and grey ones. It cuts colour of 16 bits to 8 without a word, and knows no
+    floats in colour: these are left to tifffile.
+    """
+    try:
+        with Image.open(path) as image:
+            cut = max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8 and len(image.getbands()) > 1
+    except UnidentifiedImageError:
+        cut = True
+    return package("tifffile", path).imread(path) if cut else read_pillow(path)
+
+
+def read_npy(path: str) -> Content:
+    return np.load(path, allow_pickle=False)
+
+
+def read_npz(path: str) -> Content:
+    """The one array in it."""
+    with np.load(path, allow_pickle=False) as arrays:
+        if len(arrays.files) != 1:
+            raise ValueError(f"it holds {len(arrays.files)} arrays, not one")
+        return arrays[arrays.files[0]]
+
+
+def write_png(stream: BinaryIO, values: np.ndarray) -> None:
+    """uint16. Written by hand, because Pillow writes no 16-bit colour: PNG specification, 3rd edition."""
+    height, width = values.shape[:2]
+    colour = 2 if values.ndim == 3 else 0
+    lines = values.astype(">u2").reshape(height, -1).view(np.uint8)
+    # Filter 1 (Sub): each byte less the one a pixel before it.
+    step = 6 if colour else 2
+    less = lines.copy()
+    less[:, step:] -= lines[:, :-step]
+    rows = np.concatenate([np.ones((height, 1), np.uint8), less], axis=1)
+    stream.write(b"\x89PNG\r\n\x1a\n")
+    for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)),
+                       (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b"")):
+        stream.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+
+
+def write_tiff(stream: BinaryIO, values: np.ndarray) -> None:
+    if values.ndim == 2 and values.dtype in (np.uint16, np.float32):
+        Image.fromarray(values).save(stream, format="TIFF", compression="tiff_adobe_deflate")
+    else:
+        package("tifffile", "a TIFF of this depth").imwrite(
+            stream, values, photometric="rgb" if values.ndim == 3 else "minisblack")
+
+
+def write_npy(stream: BinaryIO, values: np.ndarray) -> None:
+    np.save(stream, values, allow_pickle=False)
+
+
+def write_npz(stream: BinaryIO, values: np.ndarray) -> None:
+    np.savez_compressed(stream, values)
+
+
+# One more: two functions above and a line here.
+FORMATS: dict[str, Format] = {
+    ".png": Format(read_png, write_png),
+    ".tif": Format(read_tiff, write_tiff),
+    ".tiff": Format(read_tiff, write_tiff),
+    ".npy": Format(read_npy, write_npy),
+    ".npz": Format(read_npz, write_npz),
+}
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    """Write numbers in the format of the name; `path` never holds half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as stream:
+        FORMATS[path.suffix.lower()].write(stream, values)
