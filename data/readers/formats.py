@@ -15,7 +15,8 @@ from data.image_folder import decode
 from util.atomic import atomic_file
 from util.errors import UsageError
 
-BITS_PER_SAMPLE = 258   # the tag of TIFF
+BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339   # tags of TIFF
+UNSIGNED, FLOAT = 1, 3                      # values of the second
 Content = np.ndarray | Image.Image
 
 
@@ -59,15 +60,17 @@ def content_of(image: Image.Image) -> Content:
 
 
 def read_tiff(path: str) -> Content:
-    """Pillow reads those of 8 bits and grey ones. It cuts colour of 16 bits to 8 without a word, and knows no
-    floats in colour: these are left to tifffile.
+    """Pillow reads those of 8 bits, and grey ones of 16 bits and of float32. Others it knows not, or changes
+    without a word, such as 16-bit colour to 8 bits: they are left to tifffile.
     """
     try:
         with Image.open(path) as image:
-            cut = max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8 and len(image.getbands()) > 1
+            bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (8,)))
+            grey = len(image.getbands()) == 1 and (bits, image.tag_v2.get(SAMPLE_FORMAT, (1,))[0])
     except UnidentifiedImageError:
-        cut = True
-    return package("tifffile", path).imread(path) if cut else read_pillow(path)
+        bits, grey = 0, None
+    known = 0 < bits <= 8 or grey in ((16, UNSIGNED), (32, FLOAT))
+    return read_pillow(path) if known else package("tifffile", path).imread(path)
 
 
 def read_npy(path: str) -> Content:
