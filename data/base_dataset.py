@@ -5,6 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -145,6 +146,9 @@ class BaseDataset(Dataset, ABC):
                              f"({' '.join(self._extensions)}), but holds {_contents(folder)}; "
                              "see --dataroot and --phase")
         self.domains[domain] = Domain(folder, paths, self.channels(domain))
+        if self.opt.value_range:
+            with suppress(BadImage):    # a UsageError, as for a missing package, belongs before the run
+                self._load(paths[0], self.channels(domain))
         for companion in companions(self.opt.companions, self.opt.phase):
             if companion.domain == domain:
                 self._add_companion(companion)

@@ -21,11 +21,12 @@ class ValueRange(NamedTuple):
     bounds: tuple[float, float] | None
 
     def of(self, depth: np.dtype) -> tuple[float, float]:
-        """Raises ValueError for a dtype without a range."""
+        """Raises UsageError for a dtype without a range."""
         if self.bounds:
             return self.bounds
         if depth.kind not in "iu":
-            raise ValueError(f"numbers of {depth} have no range of their own; give --value_range lo:hi")
+            raise UsageError(f"--value_range is auto, but there are numbers of {depth}, whose type has no "
+                             "range; give --value_range lo:hi")
         return np.iinfo(depth).min, np.iinfo(depth).max
 
 

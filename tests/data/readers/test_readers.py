@@ -159,7 +159,7 @@ def test_ranges_that_are_none(text):
 @pytest.mark.parametrize("values,words", [
     (np.full((4, 4), np.nan, np.float32), "NaN"), (np.zeros((0, 4), np.uint16), "shape"),
     (np.zeros((2, 4, 4, 3), np.uint16), "shape"), (np.zeros((4, 4, 5), np.uint16), r"\(4, 4, 5\)"),
-    (np.zeros((4, 4), np.complex64), "complex64"), (np.array([["a"]]), "<U1"), (np.zeros((4, 4)), "lo:hi"),
+    (np.zeros((4, 4), np.complex64), "complex64"), (np.array([["a"]]), "<U1"),
     (np.zeros((3, 4, 5), np.uint8), "")], ids=str)
 def test_arrays_that_are_no_image(tmp_path, values, words):
     np.save(tmp_path / "a.npy", values)
@@ -176,6 +176,12 @@ def test_damaged_files(tmp_path, extension):
         with pytest.raises((BadImage, UsageError), match=f"a{extension}") as caught:
             read_image(str(tmp_path / f"a{extension}"), 3, AUTO)
         assert "\n" not in str(caught.value)
+
+
+def test_floats_have_no_range_of_their_own(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4, 4)))
+    with pytest.raises(UsageError, match="there are numbers of float64, .*; give --value_range lo:hi"):
+        read_image(str(tmp_path / "a.npy"), 1, AUTO)
 
 
 def test_objects_in_arrays_run_nothing(tmp_path):

@@ -85,6 +85,7 @@ def test_colour_networks_write_16_bit_colour(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("flags,words", [
     (["--value_range", "9:1"], "--value_range is '9:1'"),
+    (["--value_range", "auto"], "--value_range is auto, but there are numbers of float32"),
     (["--value_range", "auto", "--augment", "rotate90"], "does not work with --augment rotate90"),
     (["--value_range", "auto", "--cache", "ram"], "does not work with --cache ram"),
     (["--value_range", "auto", "--companions", "a=trainA"], "does not work with --companions a=trainA"),
