@@ -124,7 +124,7 @@ class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         tree = _Redirected().visit(ast.parse(self.get_data(path), path))
-        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
+        return self.source_to_code(ast.fix_missing_locations(tree), path)
 
 
 class _Finder(MetaPathFinder):

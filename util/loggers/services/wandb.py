@@ -4,7 +4,6 @@ W&B's own environment variables choose: WANDB_MODE (online, offline), WANDB_PROJ
 """
 
 import contextlib
-import pickle
 import subprocess
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 from util.checkpoints.run_record import git_commit
 from util.console import say
 from util.loggers.base import History, Logger, NamedImages, Values, curves, fixed_grid
+from util.loggers.services.messages import pack
 from util.loggers.services.outbox import Outbox
 from util.loggers.services.process import start_module
 from util.runtime.progress import Progress
@@ -82,7 +82,7 @@ class Wandb(Logger):
         """What cannot be sent is lost: its process has died, or could not be started."""
         with contextlib.suppress(BrokenPipeError):
             if self._process:
-                pickle.dump(message, self._process.stdin)
+                self._process.stdin.write(pack(message))
                 self._process.stdin.flush()
 
     def _say_what_it_says(self) -> None:

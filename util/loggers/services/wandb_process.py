@@ -2,12 +2,11 @@
 
 Messages come on stdin, lines for people go to stdout. The first message is a dict: name, folder, config, new
 (false: the run of that folder goes on). Each other one is a pair: images seen, and values by name, numbers or
-uint8 [H, W, 3]. All are pickled, one behind the other; None is the last.
+uint8 [H, W, 3]. All are packed by messages.py; None is the last.
 """
 
 import json
 import os
-import pickle
 import queue
 import signal
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 
 from util.atomic import write_text
 from util.console import say
+from util.loggers.services.messages import unpack
 
 INIT_SECONDS = 30       # for the server to open the run
 LAST_SECONDS = 300      # for it to take the rest, once the training has ended without waiting for it
@@ -43,9 +43,9 @@ def main() -> None:
 
 def _receive(messages: "queue.SimpleQueue[Any]") -> None:
     """Read without a pause, so that the training's pipe never fills."""
-    with suppress(EOFError, pickle.UnpicklingError):
-        while True:
-            messages.put(pickle.load(sys.stdin.buffer))
+    with suppress(ValueError):      # the training died within a message
+        for line in sys.stdin.buffer:
+            messages.put(unpack(line))
     messages.put(None)
     time.sleep(LAST_SECONDS)
     os._exit(1)
