@@ -40,31 +40,41 @@ class AuxiliaryLosses:
         self.losses = {name: table[name]._replace(loss=in_float32(table[name].loss)) for name in weights}
 
     def add_to(self, loss: Tensor, model: Translating) -> Tensor:
-        """loss, the first that the model's generators minimise in a step, plus these; each is shown."""
-        target = vars(model).get("real_B")      # a model of one domain has no other
+        """loss, the first that the model's generators minimise in a step, plus these; each is shown.
+
+        Where a step translates the first images of a minibatch alone, they are compared with these.
+        """
         fake = model.output()
+        count = len(fake)
+        target = vars(model).get("real_B")      # a model of one domain has no other
+        target = None if target is None else target[:count]
         for name, entry in self.losses.items():
             wanted = self.pairs_alone(target, fake, model) if PAIRS in entry.needs else target
-            value = self.weights[name] * entry.loss(model.real_A, fake, wanted, self.batch_for(entry, model))
+            batch = self.batch_for(entry, model, count)
+            value = self.weights[name] * entry.loss(model.real_A[:count], fake, wanted, batch)
             model.losses[name] = value
             loss = loss + value
         return loss
 
-    def batch_for(self, entry: Auxiliary, model: Translating) -> dict[str, Any]:
-        """The minibatch, with what the loss needs of it on the device. UsageError for what it lacks."""
+    def batch_for(self, entry: Auxiliary, model: Translating, count: int) -> dict[str, Any]:
+        """The minibatch, with what the loss needs of it on the device, for its first `count` images.
+
+        Raises UsageError for what it lacks.
+        """
         keys = [need for need in entry.needs if need not in (PAIRS, FEATURES)]
         if missing := [key for key in keys if key not in model.batch]:
             raise UsageError(f"--auxiliary needs {missing[0]!r} in each minibatch, but the data set's items "
                              "have no such key: see BaseDataset.gives")
         return {**model.batch, FEATURES: self.features,
-                **{key: model.to_device(model.batch, key) for key in keys}}
+                **{key: model.to_device(model.batch, key)[:count] for key in keys}}
 
     @staticmethod
     def pairs_alone(target: Tensor, fake: Tensor, model: Translating) -> Tensor:
         """real_B; for images without a partner (--paired_ratio) their own output, so that nothing differs."""
         if "paired" not in model.batch:
             return target
-        return torch.where(model.to_device(model.batch, "paired") > 0, target, fake.detach().to(target.dtype))
+        paired = model.to_device(model.batch, "paired")[:len(fake)] > 0
+        return torch.where(paired, target, fake.detach().to(target.dtype))
 
     def check_step(self, shown: Collection[str], model: str) -> None:
         """Raise UsageError where a step has passed these losses by."""

@@ -184,7 +184,7 @@ class BaseModel(ABC):
             optimizer.zero_grad(set_to_none=True)
 
     def output(self) -> Tensor:
-        """What G makes of real_A, pixel by pixel at its place: what --auxiliary looks at."""
+        """What G makes of real_A's first images, pixel by pixel at its place: what --auxiliary looks at."""
         return self.fake_B
 
     def parameters_of(self, *names: str) -> list[nn.Parameter]:

@@ -62,9 +62,6 @@ def check_drit(opt: Namespace) -> None:
     if opt.batch_size % 2:
         raise UsageError(f"--batch_size {opt.batch_size} is odd, but --model drit halves each minibatch: use "
                          f"{opt.batch_size + 1}")
-    if opt.auxiliary:
-        raise UsageError("--auxiliary does not work with --model drit, whose steps translate half a "
-                         "minibatch or none; leave it out")
     if opt.grad_checkpoint:
         raise UsageError("--grad_checkpoint does not work with --model drit; leave it out")
     if opt.gan_mode == "wgangp":

@@ -95,6 +95,7 @@ class DRITModel(MultimodalModel):
             self.steps, self.content_only = 0, False
             self.kept = [name for name in self.loss_names
                          if name != "D_content" and not (opt.no_ms and name.startswith("ms"))]
+            self.kept += self.auxiliary.weights if self.auxiliary else ()
             self.latest = torch.zeros(len(self.kept), device=self.device)
 
     def first_rate(self, name: str) -> float:
@@ -160,6 +161,7 @@ class DRITModel(MultimodalModel):
             self.losses |= dict(zip(self.kept, self.latest.clone().unbind(), strict=True))
             return
         made = self.forward(first)
+        self.translated = made.fake[self.target_key]
         styles = torch.randn(1 if self.opt.no_ms else 2, len(self.real_A) // 2, self.opt.style_dim,
                              device=self.device)
         self.update(*IMAGE_D, loss=self.compute_D_loss(first, second, made, styles))
@@ -168,6 +170,10 @@ class DRITModel(MultimodalModel):
         self.precision.end_step()       # fp16 takes one update of an optimizer between two of its scale
         self.update("G_enc_c", "G_gen", loss=self.compute_random_loss(first, styles))
         self.latest.copy_(torch.stack([self.losses[name].detach() for name in self.kept]))
+
+    def output(self) -> Tensor:
+        """The first half's translations in the styles of real_B's: what --auxiliary looks at."""
+        return self.translated
 
     def halves(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The images that are encoded and those that are only judged, by domain, [B / 2, C, H, W]."""

@@ -68,6 +68,38 @@ def test_is_shown_by_name_and_learnt_by_G(flags, precision):
     assert any(not torch.equal(p, q) for p, q in pairs)
 
 
+def test_drit_compares_the_half_that_it_translates():
+    """At a rate of nearly 0, so that its second update of G sees the weights of the first."""
+    flags = ("--model", "drit", "--crop_size", "32", "--load_size", "32", "--dis_scale", "2", "--d_iter", "1",
+             "--batch_size", "4", "--lr", "1e-9")
+    plain, model = (build(*flags, *more) for more in ((), ("--auxiliary", ALL)))
+    images = enlarged({key: torch.cat([value, -value.flip(0)]) for key, value in batch().items()}, 32)
+    images["paired"] = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(4, 1, 1, 1)
+    torch.manual_seed(0)
+    alone = plain.train_step(images)
+    torch.manual_seed(0)
+    losses = model.train_step(images)
+    first = {key: value[:2] for key, value in images.items()}
+    fake = model.output().detach().float()
+    assert fake.shape == (2, 3, 32, 32)
+    for name, weight in WEIGHTS.items():
+        target = first["B"].clone()
+        if "pairs" in LOSSES[name].needs:
+            target[1] = fake[1]         # the second image has no partner
+        expected = weight * LOSSES[name].loss(first["A"], fake, target, first).item()
+        assert losses[name].item() == pytest.approx(expected, rel=1e-5)
+    added = sum(losses[name].item() for name in WEIGHTS)
+    assert losses["G"].item() == pytest.approx(alone["G"].item() + added, rel=1e-4)
+
+
+def test_drit_shows_the_losses_as_they_were_last():
+    """Two steps of three are those of the content discriminator."""
+    model = build("--model", "drit", "--crop_size", "32", "--load_size", "32", "--dis_scale", "2",
+                  "--batch_size", "2", "--auxiliary", "tv=3")
+    shown = [model.train_step(enlarged(batch(), 32))["tv"].item() for _ in range(4)]
+    assert shown[0] == shown[1] == 0 and shown[2] == shown[3] > 0
+
+
 def test_a_loss_alone_moves_G_against_its_gradient():
     """D and its judgement aside (--lambda_GAN 0), l1 falls."""
     model = build(*CUT, "--lambda_GAN", "0", "--lambda_NCE", "0.001", "--auxiliary", "l1=100", "--lr", "0.01")

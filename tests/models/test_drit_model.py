@@ -366,7 +366,6 @@ def test_a_step_answers_for_its_graph():
 @pytest.mark.parametrize("flags, words", [
     ("--batch_size 3", "--batch_size 3 is odd, but --model drit halves each minibatch: use 4"),
     ("--batch_size 1", "use 2"), ("--grad_checkpoint", "--grad_checkpoint does not work with --model drit"),
-    ("--auxiliary tv", "--auxiliary does not work with --model drit"),
     ("--gan_mode wgangp", "--gan_mode wgangp does not work"), ("--d_iter 0", "--d_iter is 0"),
     ("--content_D_layers 2", "--crop_size 64 is too small for --content_D_layers 2, which needs 100"),
     ("--content_D_layers 4", "--content_D_layers: invalid choice"), ("--lambda_ms -1", "--lambda_ms is -1"),
