@@ -86,7 +86,7 @@ def check(args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse()
     check(args)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))    # ends what it started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)      # as Ctrl-C: ends what it started
     if args.rehearsal:
         os.environ.setdefault("OMP_NUM_THREADS", "1")       # tiny networks are slower on many
     work = (args.work or Path(tempfile.mkdtemp(prefix="gpu_report_"))).absolute()

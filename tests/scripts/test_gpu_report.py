@@ -174,14 +174,19 @@ def test_the_end_says_what_to_commit(tmp_path):
 
 
 def test_an_interruption_leaves_the_page(tmp_path):
-    """SIGTERM while a part runs: what that part started ends, and the page tells of it."""
-    code = ("import os, signal, sys\nsys.path.insert(0, sys.argv.pop(1))\n"
+    """SIGTERM while a part runs: what that part started ends, and the page tells of it.
+
+    Also where Ctrl-C is ignored, as in a script's background jobs.
+    """
+    code = ("import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+            "sys.path.insert(0, sys.argv.pop(1))\n"
             "from scripts import gpu_report\nfrom util.errors import run_command\n"
             "def part(context, data):\n    data['outcomes'] = {'a': 'PASSED'}\n"
             "    os.kill(os.getpid(), signal.SIGTERM)\n    signal.pause()\n"
             "gpu_report.PARTS['tests'] = part\nrun_command(gpu_report.main)\n")
     done = subprocess.run([sys.executable, "-c", code, str(ROOT), "--rehearsal", "--work", str(tmp_path)],
-                          capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+                          capture_output=True, text=True, timeout=100,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 130, done.stderr
     page = (tmp_path / "gpu.md").read_text()
     assert "| tests marked `cuda` | 1 passed; **interrupted** |" in page and "| speed | not run |" in page
