@@ -17,7 +17,7 @@ from util.errors import RunError
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = ROOT / "scripts" / "benchmarks"
 
-MODELS = {"CUT": "--model cut --CUT_mode CUT", "FastCUT": "--model cut --CUT_mode FastCUT",
+MODELS = {"CUT": "--model cut", "FastCUT": "--model cut --CUT_mode FastCUT",
           "SinCUT": "--model sincut", "CycleGAN": "--model cycle_gan", "GcGAN": "--model gcgan",
           "DistanceGAN": "--model distance_gan", "SelfDistance": "--model distance_gan --use_self_distance",
           "EnCo": "--model enco", "MUNIT": "--model munit",

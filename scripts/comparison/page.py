@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from scripts.comparison.protocol import METHODS, SIZE, DataSet, Protocol
-from scripts.comparison.runs import Score, read_costs, read_scores, read_untouched, translations
+from scripts.comparison.runs import Score, read_costs, read_scores, read_untouched, seeds, translations
 from scripts.reports.compare_curves import draw
 from util.atomic import write_text
 from util.errors import UsageError
@@ -21,7 +21,6 @@ from util.images import grid, save_image
 
 MARK = "<!-- scripts/compare_methods.py writes what follows; what stands above is kept -->"
 SHOWN = 10      # images in a row
-SEEDS = range(100)      # looked for
 # Title of a column -> metric, and which evaluation of a run: its last, or its best by that metric.
 COLUMNS = (("KID, last", "kid", "last"), ("KID, averaged, last", "kid_ema", "last"),
            ("KID, averaged, best", "kid_ema", "best"), ("FD, averaged, last", "fid_ema", "last"),
@@ -50,7 +49,8 @@ def write_page(page: Path, protocol: Protocol, sets: Sequence[DataSet], methods:
 
 
 def finished(protocol: Protocol, chosen: DataSet, method: str) -> Runs:
-    found = {seed: read_scores(protocol, chosen, method, seed) for seed in SEEDS}
+    """The finished runs of a method, by seed."""
+    found = {seed: read_scores(protocol, chosen, method, seed) for seed in seeds(protocol, chosen, method)}
     return {seed: scores for seed, scores in found.items() if scores}
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 SIZE = 64       # width and height of an image in pixels
-COMMON = (f"--load_size 72 --crop_size {SIZE} --ngf 32 --ndf 32 --netG resnet_6blocks --num_threads 1 "
+NETWORKS = "--ngf 32 --ndf 32 --netG resnet_6blocks"
+COMMON = (f"--load_size 72 --crop_size {SIZE} {NETWORKS} --num_threads 1 "
           "--save_epoch_freq 1000 --display_id 0 --evaluation_metrics kid,fid,swd")
 
 
@@ -44,7 +45,7 @@ METHODS = {
     "hdce_src": Method("hDCE + SRC", "--recipe hdce_src"),
     "monce": Method("MoNCE", "--recipe monce"),
     "qsattn": Method("QS-Attn", "--recipe qsattn"),
-    "enco": Method("EnCo", "--recipe enco"),
+    "enco": Method("EnCo", "--model enco --recipe enco"),
     "dce": Method("CUT, decoupled loss", "--nce_loss dce"),
     "src": Method("CUT + SRC", "--lambda_SRC 0.05"),
     "nce01": Method("CUT, λ NCE 0.1", "--lambda_NCE 0.1"),

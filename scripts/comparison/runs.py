@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.comparison.protocol import METHODS, SIZE, DataSet, Protocol
+from scripts.comparison.protocol import METHODS, NETWORKS, SIZE, DataSet, Protocol
 from util.atomic import write_text
 from util.errors import RunError
 
@@ -52,19 +52,18 @@ def score_untouched(protocol: Protocol, chosen: DataSet) -> None:
          "--size", str(SIZE), "--features", str(protocol.features), "--output", str(output))
 
 
-def measure_costs(protocol: Protocol, methods: Sequence[str]) -> None:
+def measure_costs(protocol: Protocol, methods: Sequence[str], rounds: int = 3, steps: int = 8) -> None:
     """Time a step of each method by turns, in processor time on one thread, unless that is done already."""
     if {"cut", *methods} <= set(read_costs(protocol)):
         return
-    networks = "--ngf 32 --ndf 32 --netG resnet_6blocks"
     methods = list(dict.fromkeys(("cut", *methods)))
-    flags = [f"--flags={networks} {METHODS[method].flags}".strip() for method in methods]
+    flags = [f"--flags={NETWORKS} {METHODS[method].flags}".strip() for method in methods]
     protocol.runs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "steps.json"
         call("scripts/benchmark.py", "step", "--size", str(SIZE), "--clock", "cpu", "--threads", "1",
-             "--rounds", "3", "--steps", "8", "--precisions", protocol.precision, "--json", str(output),
-             *flags)
+             "--rounds", str(rounds), "--steps", str(steps), "--precisions", protocol.precision,
+             "--json", str(output), *flags)
         rows = json.loads(output.read_text(encoding="utf-8"))["results"]
     seconds = dict(zip(methods, (row["seconds"] for row in rows), strict=True))
     write_text(protocol.runs / COSTS, json.dumps(seconds, indent=1) + "\n")
@@ -85,6 +84,13 @@ def call(program: str, *flags: str) -> None:
 
 def run_folder(protocol: Protocol, chosen: DataSet, method: str, seed: int) -> Path:
     return protocol.folder(chosen) / "checkpoints" / protocol.run_name(method, seed)
+
+
+def seeds(protocol: Protocol, chosen: DataSet, method: str) -> list[int]:
+    """Of the method's runs so far, finished or not."""
+    begin = protocol.run_name(method, 0).removesuffix("0")
+    names = (path.name for path in (protocol.folder(chosen) / "checkpoints").glob(f"{begin}*"))
+    return sorted(int(name.removeprefix(begin)) for name in names if name.removeprefix(begin).isdigit())
 
 
 def translations(protocol: Protocol, chosen: DataSet, method: str, seed: int) -> Path:

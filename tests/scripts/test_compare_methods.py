@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.comparison.protocol import METHODS, SETS
+from options.train_options import TrainOptions
+from scripts.benchmarks.cases import MODELS
+from scripts.comparison.protocol import METHODS, NETWORKS, SETS, Protocol
+from scripts.comparison.runs import measure_costs, read_costs
 from tests.exported import exported, write_images
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "compare_methods.py"
@@ -111,6 +114,23 @@ def test_times_are_relative_to_cut(known):
     assert run(known, "--report").returncode == 0
     rows = table((known / "docs" / "results.md").read_text(), SETS["horse2zebra"].title)
     assert [rows[title][-1] for title in ("", "CUT", "hDCE + SRC")] == ["time of a step", "1.00", "1.25"]
+
+
+def test_a_step_of_methods_of_any_model_is_timed(tmp_path):
+    protocol = Protocol(tmp_path, tmp_path, tmp_path, "fp32")
+    measure_costs(protocol, ["enco"], rounds=1, steps=1)
+    found = read_costs(protocol)
+    assert found["cut"] == 1 and found["enco"] > 0 and len(found) == 2
+    written = (tmp_path / "costs.json").stat().st_mtime_ns
+    measure_costs(protocol, ["cut", "enco"])        # known already
+    assert (tmp_path / "costs.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_train_and_the_timing_understand_a_method(method, tmp_path):
+    """Flags for the timing stand behind those of the benchmark's CUT."""
+    for begin in ("", MODELS["CUT"]):
+        TrainOptions().parse(f"{begin} --dataroot {tmp_path} {NETWORKS} {METHODS[method].flags}".split())
 
 
 def test_every_method_is_a_command_line_of_its_own():
