@@ -1,5 +1,7 @@
 """A discriminator that looks at an image at several sizes (Wang et al. 2018, without norms, as in MUNIT)."""
 
+from collections.abc import Iterable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -36,12 +38,7 @@ class MultiScaleDiscriminator(Discriminator):
         return nn.Sequential(*convs, Scores(channels[-1], 1, 1))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        scores = []
-        for number, cnn in enumerate(self.cnns):
-            if number:
-                x = halve(x)
-            scores.append(cnn(x))
-        return scores
+        return at_scales(self.cnns, x)
 
 
 class Scores(nn.Conv2d):
@@ -49,6 +46,16 @@ class Scores(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.leaky_relu(x, 0.2))
+
+
+def at_scales(nets: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """What the first network makes of images, the second of their halves, and so on."""
+    scores = []
+    for number, net in enumerate(nets):
+        if number:
+            x = halve(x)
+        scores.append(net(x))
+    return scores
 
 
 def halve(x: Tensor) -> Tensor:

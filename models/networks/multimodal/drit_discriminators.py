@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks.base import Discriminator
+from models.networks.multimodal.discriminator import at_scales
 from models.networks.multimodal.drit import LEAK, ConvBlock, DRITNetwork
 
 PUBLISHED_LAYERS = 3    # 7x7 convolutions in the published ContentDiscriminator
@@ -18,15 +18,11 @@ def scored(channels: list[int], kernel: int) -> nn.Sequential:
     return nn.Sequential(*blocks, nn.Conv2d(channels[-1], 1, 1))
 
 
-class DRITDiscriminator(DRITNetwork, Discriminator):
-    """Judges images: returns a list of raw scores, [B, 1, H', W'] for each scale."""
+class MultiScaleDiscriminator(DRITNetwork, Discriminator):
+    """The same layers with weights of their own for the image, its half size, its quarter and so on.
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        raise NotImplementedError
-
-
-class MultiScaleDiscriminator(DRITDiscriminator):
-    """The same layers with weights of their own for the image, its half size, its quarter and so on."""
+    [B, C, H, W] in [-1, 1] -> raw scores of each scale, [B, 1, H', W'].
+    """
 
     def __init__(self, *, in_channels: int, width: int, scales: int):
         super().__init__()
@@ -35,16 +31,11 @@ class MultiScaleDiscriminator(DRITDiscriminator):
         self.draw_weights()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        scores = []
-        for number, net in enumerate(self.Diss):
-            if number:
-                images = F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
-            scores.append(net(images))
-        return scores
+        return at_scales(self.Diss, images)
 
 
-class DeepDiscriminator(DRITDiscriminator):
-    """Six layers that halve the sides, at one scale (--dis_scale 1)."""
+class DeepDiscriminator(DRITNetwork, Discriminator):
+    """Six layers that halve the sides, at one scale (--dis_scale 1): a list of its scores alone."""
 
     def __init__(self, *, in_channels: int, width: int):
         super().__init__()
@@ -88,6 +79,6 @@ def image_side(scales: int) -> int:
     return 33 if scales == 1 else 15 * 2 ** (scales - 1) + 1    # leaves one score at the smallest scale
 
 
-def image_discriminator(*, scales: int, **sizes: Any) -> DRITDiscriminator:
+def image_discriminator(*, scales: int, **sizes: Any) -> Discriminator:
     """The image discriminator for --dis_scale."""
     return DeepDiscriminator(**sizes) if scales == 1 else MultiScaleDiscriminator(scales=scales, **sizes)
