@@ -4,6 +4,7 @@ from argparse import ArgumentError, ArgumentParser, Namespace
 from typing import Any
 
 from util.errors import UsageError
+from util.reference_files import in_one_line
 
 
 class Missing(UsageError, AttributeError, KeyError):
@@ -43,6 +44,24 @@ class ReferenceParser:
             if "default" in settings:
                 self._parser.set_defaults(**{names[-1].lstrip("-"): settings["default"]})
             return None
+
+
+class OfFile:
+    """What the adapters of models and of data sets share: the class of a file that they stand for."""
+
+    package: str        # models or data
+    written: type[Any]
+
+    @classmethod
+    def file(cls) -> str:
+        """The file, from the project's folder on, as messages name it."""
+        return f"{cls.package}/{cls.written.__module__.split('.')[-1]}.py"
+
+    @classmethod
+    def modify_commandline_options(cls, parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        with in_one_line(cls.file()):
+            cls.written.modify_commandline_options(ReferenceParser(parser), is_train)
+        return parser
 
 
 def reference_options(opt: Namespace) -> ReferenceOptions:

@@ -2,7 +2,7 @@
 
 import os
 import random
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,27 +15,18 @@ from torch.utils.data import Dataset
 from data.base_dataset import BaseDataset
 from util.errors import UsageError
 from util.reference_files import in_one_line
-from util.reference_options import ReferenceOptions, ReferenceParser, reference_options
+from util.reference_options import OfFile, ReferenceOptions, reference_options
 
 
-class ReferenceDataset(BaseDataset):
+class ReferenceDataset(OfFile, BaseDataset):
     """A data set of ours around an object of a file's class. The subclass of a file names the class.
 
     Its items are a function of (seed, epoch, index), too: for each, the global random numbers of Python,
     NumPy and torch start from the item's own stream.
     """
 
+    package = "data"
     written: type[Dataset]
-
-    @classmethod
-    def modify_commandline_options(cls, parser: ArgumentParser, is_train: bool) -> ArgumentParser:
-        with in_one_line(cls.file()):
-            cls.written.modify_commandline_options(ReferenceParser(parser), is_train)
-        return parser
-
-    @classmethod
-    def file(cls) -> str:
-        return f"data/{cls.written.__module__.split('.')[-1]}.py"
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,29 +22,20 @@ from models.reference_api.kept import Kept
 from util.checkpoints import weights as checkpoint
 from util.errors import UsageError
 from util.reference_files import in_one_line
-from util.reference_options import ReferenceBatch, ReferenceParser, reference_options
+from util.reference_options import OfFile, ReferenceBatch, reference_options
 from util.runtime.health import skip_broken_updates
 from util.runtime.seed import random_state, set_random_state
 
 
-class ReferenceModel(BaseModel):
+class ReferenceModel(OfFile, BaseModel):
     """A model of ours around an object of a file's class. The subclass of a file names the class.
 
     inner: that object. Its networks, optimizers, losses and images are read from it by the reference's names;
     loading and saving, the number format, learning rates, devices and the loop stay the program's.
     """
 
+    package = "models"
     written: type[base_model.BaseModel]
-
-    @classmethod
-    def modify_commandline_options(cls, parser: ArgumentParser, is_train: bool) -> ArgumentParser:
-        with in_one_line(cls.file()):
-            cls.written.modify_commandline_options(ReferenceParser(parser), is_train)
-        return parser
-
-    @classmethod
-    def file(cls) -> str:
-        return f"models/{cls.written.__module__.split('.')[-1]}.py"
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)

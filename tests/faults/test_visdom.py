@@ -1,46 +1,15 @@
 """A visdom server that hangs or dies changes neither the result nor, but for its first seconds, the time."""
 
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.faults.slow_server import server
 from tests.faults.table import tally
 from tests.faults.trainings import SHORT, Training, assert_equal
 
 pytest.importorskip("visdom")
-
-
-@contextmanager
-def server(answers: int) -> Iterator[int]:
-    """A server that answers so many requests and then lets every other one wait for ever. Yields its port."""
-    left, closing = [answers], threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            left[0] -= 1
-            if left[0] < 0:
-                closing.wait()
-                return
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"win")
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.daemon_threads = True
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield running.server_address[1]
-    closing.set()
-    running.shutdown()
-    running.server_close()
 
 
 def train(folder: Path, images: Path, port: int) -> Training:
