@@ -79,7 +79,6 @@ class Companion(NamedTuple):
                              f"have no file of their name in {folder!r}, the first is {missing[0]}")
         return [found[name] for name in names]
 
-
     def listed(self, path: str, names: Sequence[str]) -> list[str]:
         """The files that a list names in the column. Raises UsageError for a missing one."""
         if not any(names):
