@@ -30,7 +30,7 @@ COLUMNS = {"real_A": "input", "fake_B": "output", "real_B": "ground truth"}  # f
 EXTRA_STYLE = """
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(29rem, 100%), 1fr)); gap: 1rem; }
 main section { margin: 0; }
-.row { flex-wrap: nowrap; justify-content: space-between; }
+.row { flex-wrap: nowrap; }
 table { border-collapse: collapse; }
 th, td { padding: .3rem 1.5rem .3rem 0; text-align: right; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; }
