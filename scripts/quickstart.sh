@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From nothing but Python to images translated by a CUT that was trained here; about 5 minutes on 2 idle CPU
+# From nothing but Python to images translated by a CUT that was trained here; 5 to 8 minutes on 2 idle CPU
 # cores, faster with CUDA.
-#     bash scripts/quickstart.sh          trains for about 4 minutes
+#     bash scripts/quickstart.sh          trains for 4 to 7 minutes
 #     bash scripts/quickstart.sh --fast   trains for about a minute: enough to see that all works
 # A second start skips what is done already. Everything lies in .venv, datasets/emoji, checkpoints and results.
 set -euo pipefail
