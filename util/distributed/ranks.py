@@ -1,0 +1,68 @@
+"""The processes that train one model together: who this one is, and how they share numbers.
+
+A rank is one such process, with a device of its own. Alone, a program is rank 0 of 1 and nothing here
+communicates. The ranks' random number generators stay equal: what differs by image is drawn for the whole
+minibatch, and each rank takes its share (`share`).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def active() -> bool:
+    """Whether several processes have joined."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return dist.get_rank() if active() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if active() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the rank that prints, logs, locks and saves."""
+    return rank() == 0
+
+
+def share(images: int) -> slice:
+    """This rank's part of a minibatch of so many images over all ranks, which divide it evenly."""
+    part = images // world_size()
+    return slice(rank() * part, (rank() + 1) * part)
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Put the mean over the ranks in the place of each tensor, which has the same shape on all of them."""
+    if not active() or not tensors:
+        return
+    flat = torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_([tensor.detach() for tensor in tensors],
+                         [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """The ranks' tensors [B, ...], of the same shape, one behind the other: [ranks * B, ...]; no gradient."""
+    if not active():
+        return tensor
+    parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    dist.all_gather(parts, tensor.detach().contiguous())
+    return torch.cat(parts)
+
+
+def highest(number: float, device: torch.device | None = None) -> float:
+    """The greatest of the ranks' numbers: how they agree on a stop, an error or a count."""
+    if not active():
+        return number
+    held = torch.tensor(float(number), dtype=torch.float64, device=device)
+    dist.all_reduce(held, dist.ReduceOp.MAX)
+    return float(held)
