@@ -118,6 +118,11 @@ class AlignedDataset(UnalignedDataset):
             complete = [[place for place, row in enumerate(self.rows[domain]) if row.get(other)]
                         for domain, other in ("AB", "BA")]
             pairs = list(zip(*complete, strict=False))
+            for a, b in pairs:
+                if self.rows["A"][a] != self.rows["B"][b]:      # a row is there once for each of its slices
+                    row = self.rows["A"][a]
+                    raise UsageError(f"{self.opt.dataroot}: {row['A']} and {row['B']} are a pair, but hold "
+                                     "different numbers of slices")
         else:
             names = {domain: {self.relative_name(domain, path): place
                               for place, path in enumerate(images.paths)}

@@ -11,7 +11,7 @@ from data import create_loader
 from data.image_folder import EXTENSIONS, find_images
 from data.image_list import is_list, parse
 from data.readers import readable
-from util.images import Pixels, to_pixels
+from util.images import Pixels, to_levels, to_pixels
 
 PHASES = ("test", "val")    # splits to evaluate on; the first that has images is taken
 
@@ -25,17 +25,19 @@ class EvaluationImages:
         domain.
         """
         self.folder = folder
+        self._convert = to_levels if opt.value_range else to_pixels
         self._loader = create_loader(_translation_options(opt, folder, channels, limit, **listed))
         self._dataset = self._loader.dataset
         self._key = self._dataset.input_domain
         self.names = [self._name(path) for path in self._dataset.domains[self._key].paths]
 
     def read(self, translate: Callable[[dict[str, Any]], Tensor] | None = None) -> dict[str, Pixels]:
-        """Every readable image by name, as it would be written to a file: uint8 [H, W, C].
+        """Every readable image by name, as it would be written to a file: uint8 [H, W, C]; with --value_range
+        not rounded, float32 from 0, black, to 255, white.
 
         translate: gives the images to take instead, [B, C, H, W] in [-1, 1], from a batch.
         """
-        return {name: to_pixels((translate(batch) if translate else batch[self._key])[0])
+        return {name: self._convert((translate(batch) if translate else batch[self._key])[0])
                 for name, batch in self.batches()}
 
     def batches(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -81,12 +81,14 @@ def load_values(path: str) -> Image.Image:
     return image
 
 
-def decode(path: str) -> Image.Image:
-    """The image in a file, in the mode that it has there. Raises BadImage."""
+def decode(path: str, page: int = 0) -> Image.Image:
+    """The image in a file, or on one of its pages, in the mode that it has there. Raises BadImage."""
     try:
         if not os.path.isfile(path):  # opening a pipe would wait forever
             raise OSError("not a file, or a link to nothing")
         with Image.open(path) as image:
+            if page:
+                image.seek(page)
             image.load()
     except Exception as error:  # decoders answer damaged bytes with errors of every kind
         raise BadImage(_one_line(path, str(error) or type(error).__name__)) from error

@@ -25,6 +25,8 @@ class TestOptions(BaseOptions):
         add("--eval", action="store_true", help="batch norm by its running statistics, no dropout")
         add("--use_ema", action="store_true",
             help="translate with the averages of the generators' weights that a run with --ema keeps")
+        add("--keep_alpha", action="store_true",
+            help="put the transparency of an image file back on its translation; with --value_range it is so")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:

@@ -17,6 +17,7 @@ from util.errors import UsageError
 
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339   # tags of TIFF
 UNSIGNED, FLOAT = 1, 3                      # values of the second
+COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}     # PNG's, by channels; 2 and 4 are with alpha
 Content = np.ndarray | Image.Image
 
 
@@ -59,18 +60,20 @@ def content_of(image: Image.Image) -> Content:
     return np.asarray(image) if image.mode == "F" or image.mode.startswith("I;16") else image
 
 
-def read_tiff(path: str) -> Content:
-    """Pillow reads those of 8 bits, and grey ones of 16 bits and of float32. Others it knows not, or changes
-    without a word, such as 16-bit colour to 8 bits: they are left to tifffile.
+def read_tiff(path: str, page: int = 0) -> Content:
+    """A page. Pillow reads those of 8 bits, and grey ones of 16 bits and of float32. Others it knows not, or
+    changes without a word, such as 16-bit colour to 8 bits: they are left to tifffile.
     """
     try:
         with Image.open(path) as image:
+            image.seek(page)
             bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (8,)))
             grey = len(image.getbands()) == 1 and (bits, image.tag_v2.get(SAMPLE_FORMAT, (1,))[0])
     except UnidentifiedImageError:
         bits, grey = 0, None
-    known = 0 < bits <= 8 or grey in ((16, UNSIGNED), (32, FLOAT))
-    return read_pillow(path) if known else package("tifffile", path).imread(path)
+    if 0 < bits <= 8 or grey in ((16, UNSIGNED), (32, FLOAT)):
+        return content_of(decode(path, page))
+    return package("tifffile", path).imread(path, key=page)
 
 
 def read_npy(path: str) -> Content:
@@ -87,16 +90,15 @@ def read_npz(path: str) -> Content:
 
 def write_png(stream: BinaryIO, values: np.ndarray) -> None:
     """uint16. Written by hand, because Pillow writes no 16-bit colour: PNG specification, 3rd edition."""
-    height, width = values.shape[:2]
-    colour = 2 if values.ndim == 3 else 0
+    height, width, channels = (*values.shape, 1)[:3]
     lines = values.astype(">u2").reshape(height, -1).view(np.uint8)
     # Filter 1 (Sub): each byte less the one a pixel before it.
-    step = 6 if colour else 2
+    step = 2 * channels
     less = lines.copy()
     less[:, step:] -= lines[:, :-step]
     rows = np.concatenate([np.ones((height, 1), np.uint8), less], axis=1)
     stream.write(b"\x89PNG\r\n\x1a\n")
-    for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)),
+    for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)),
                        (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b"")):
         stream.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
 
@@ -106,7 +108,9 @@ def write_tiff(stream: BinaryIO, values: np.ndarray) -> None:
         Image.fromarray(values).save(stream, format="TIFF", compression="tiff_adobe_deflate")
     else:
         package("tifffile", "a TIFF of this depth").imwrite(
-            stream, values, photometric="rgb" if values.ndim == 3 else "minisblack")
+            stream, values, photometric="rgb" if values.ndim == 3 and values.shape[2] > 2 else "minisblack",
+            extrasamples=["unassalpha"] if values.ndim == 3 and values.shape[2] in (2, 4) else None,
+            planarconfig="contig" if values.ndim == 3 else None)
 
 
 def write_npy(stream: BinaryIO, values: np.ndarray) -> None:
