@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -57,7 +58,8 @@ class Percentiles(NamedTuple):
         return low, high
 
 
-class OwnWindow(NamedTuple):
+@dataclass(frozen=True)     # an empty tuple would count as no range
+class OwnWindow:
     """The window that a DICOM file names."""
 
     def within(self, stack: Stack) -> Bounds:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -96,6 +97,13 @@ def masks(path: str, count: int = 6, size: tuple[int, int] = (40, 40)) -> Callab
     return prepare
 
 
+def numbers(path: str, values: np.ndarray) -> Callable[[Path], Any]:
+    def prepare(root: Path) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        np.save(root / path, values)
+    return prepare
+
+
 RUN = "checkpoints/run"
 STATE, BEFORE, NET_G = f"{RUN}/latest_state.pth", f"{RUN}/previous_state.pth", f"{RUN}/latest_net_G.pth"
 LONG = "x" * 300
@@ -181,6 +189,15 @@ TRAINING = {
     "mask of another size": Bad("--dataroot @/data --companions mask=trainA_mask", "measures 8x9 pixels, but",
                                 masks("data", size=(8, 9))),
     "range that is empty": Bad("--value_range 9:1", "--value_range is '9:1'; give auto, or two numbers"),
+    "range of percentiles that is empty": Bad("--value_range p9:p1", "--value_range is 'p9:p1'; give auto"),
+    "window of no width": Bad("--value_range window:40:0", "--value_range is 'window:40:0'; give auto"),
+    "axis that volumes lack": Bad("--value_range 0:1 --slice_axis 3", "--slice_axis: invalid choice"),
+    "volumes without a range": Bad("--dataroot @/data", "; --value_range reads", both(
+        *(numbers(f"data/train{side}/scan.npy", np.zeros((3, 40, 40))) for side in "AB"))),
+    "pairs of volumes of two lengths": Bad(
+        "--dataroot @/list.csv --dataset_mode aligned --value_range 0:1", "different numbers of slices", both(
+            write("list.csv", "A,B\na.npy,b.npy\n"), *(numbers(f"{side}.npy", np.zeros((count, 40, 40)))
+                                                       for side, count in (("a", 6), ("b", 7))))),
     "range beside 8 bits": Bad("--value_range auto --augment rotate90",
                                "does not work with --augment rotate90"),
     "no companions": Bad("--companions mask", "'mask' is no name=folder"),
@@ -270,6 +287,17 @@ TRANSLATION = {
     "styles beside a style image": Bad("--model munit --num_styles 2 --style_image @/a.png",
                                        "--style_image", write("a.png", "")),
     "no styles": Bad("--model munit --num_styles 0", "--num_styles is 0"),
+    "alpha of images cut": Bad("--keep_alpha --preprocess crop", "--keep_alpha needs whole images"),
+    "nan in a float image": Bad("--dataroot @/a.npy --value_range 0:1", "a.npy: it holds NaN", code=1,
+                                prepare=numbers("a.npy", np.full((8, 8), np.nan))),
+    "nan in a volume": Bad("--dataroot @/a.npy --value_range 0:1", "a.npy[001]: it holds NaN", code=1,
+                           prepare=numbers("a.npy", np.full((2, 8, 8), np.nan))),
+    "empty volume": Bad("--dataroot @/a.npy --value_range 0:1", "a.npy: it holds no slices", code=1,
+                        prepare=numbers("a.npy", np.zeros((0, 8, 8)))),
+    "file of one number": Bad("--dataroot @/a.npy --value_range p1:p99", "both 7, an empty --value_range",
+                              prepare=numbers("a.npy", np.full((8, 8), 7)), code=1),
+    "floats of no range": Bad("--dataroot @/a.npy --value_range auto", "give --value_range lo:hi",
+                              numbers("a.npy", np.zeros((8, 8)))),
     "no images wanted": Bad("--num_test 0", "--num_test is 0"),
     "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
 }
