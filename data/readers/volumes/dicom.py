@@ -1,5 +1,6 @@
 """DICOM, by the package pydicom: a file of one image, as in a series, or of several frames."""
 
+import io
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,10 +23,13 @@ def open_stack(place: Place, axis: int | None) -> Stack:
     header = pydicom.dcmread(place.file, defer_size=LARGE)
     if "PixelData" not in header:
         raise ValueError("it holds no pixels")
-    if "ModalityLUTSequence" in header or header.PhotometricInterpretation == "PALETTE COLOR":
+    if "ModalityLUTSequence" in header or header.get("PhotometricInterpretation") == "PALETTE COLOR":
         raise ValueError("its numbers stand for others by a table (ModalityLUTSequence, PALETTE COLOR), "
                          "which is not read")
-    _check_decoder(pydicom, header, place.file)
+    syntax = header.file_meta.TransferSyntaxUID
+    _check_decoder(pydicom, syntax, place.file)
+    if header.BitsAllocated not in (8, 16, 32):
+        raise ValueError(f"its pixels have {header.BitsAllocated} bits; 8, 16 and 32 are read")
     dtype = np.dtype(f"{'int' if header.PixelRepresentation else 'uint'}{header.BitsAllocated}")
     bits, signed = int(header.BitsStored), int(header.PixelRepresentation)
     extremes = (-2 ** (bits - 1), 2 ** (bits - 1) - 1) if signed else (0, 2 ** bits - 1)
@@ -34,7 +38,8 @@ def open_stack(place: Place, axis: int | None) -> Stack:
 
     def read(number: int | None) -> np.ndarray:
         index = (0 if number is None else number) if frames == 1 or number is not None else None
-        return pydicom.pixels.pixel_array(place.file, index=index)
+        source = pydicom.dcmread(place.file) if syntax.is_deflated else place.file
+        return pydicom.pixels.pixel_array(source, index=index)
     return Stack(place.file, frames, (frames, header.Rows, header.Columns), dtype, read,
                  slope, intercept, extremes, _window(header))
 
@@ -46,11 +51,10 @@ def save(stream: BinaryIO, values: np.ndarray, place: Place, axis: int | None, r
     pydicom = package("pydicom", place.file)
     made = pydicom.dcmread(place.file)
     source = made.SOPInstanceUID
-    grey = made.PhotometricInterpretation if made.SamplesPerPixel == 1 else "MONOCHROME2"
     for name in STALE:
         made.pop(name, None)
-    made.set_pixel_data(values, grey, int(made.BitsStored))     # gives the image a UID of its own
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    _put_pixels(pydicom, made, values)
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     series = str(made.get("SeriesInstanceUID", ""))
     made.SeriesInstanceUID = pydicom.uid.generate_uid(entropy_srcs=[results, series])
     made.ImageType = ["DERIVED", "SECONDARY", *list(made.get("ImageType") or ())[2:]]
@@ -58,12 +62,28 @@ def save(stream: BinaryIO, values: np.ndarray, place: Place, axis: int | None, r
     reference = pydicom.Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = made.SOPClassUID, source
     made.SourceImageSequence = [reference]
-    made.save_as(stream, enforce_file_format=True)
+    buffer = io.BytesIO()       # so that what the disk refuses is said by the disk, in one line
+    made.save_as(buffer, enforce_file_format=True)
+    stream.write(buffer.getbuffer())
 
 
-def _check_decoder(pydicom: Any, header: Any, path: str) -> None:
+def _put_pixels(pydicom: Any, made: Any, values: np.ndarray) -> None:
+    """Put stored numbers [H, W], or of frames [N, H, W], in place of an image's, uncompressed."""
+    made.Rows, made.Columns = values.shape[-2:]
+    if made.SamplesPerPixel != 1:       # it was in colour
+        made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+        made.pop("PlanarConfiguration", None)
+    if made.file_meta.TransferSyntaxUID.is_compressed:
+        made.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    order = "<" if made.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    pixels = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    made.PixelData = pixels + bytes(len(pixels) % 2)
+    made["PixelData"].VR = "OB" if values.dtype.itemsize == 1 else "OW"
+    made["PixelData"].is_undefined_length = False
+
+
+def _check_decoder(pydicom: Any, syntax: Any, path: str) -> None:
     """Raise UsageError where the packages that are there cannot decompress the file."""
-    syntax = header.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated and not pydicom.pixels.get_decoder(syntax).is_available:
         raise UsageError(f"{path} is compressed as {syntax.name}, which needs another package: "
                          "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg (or decompress it)")

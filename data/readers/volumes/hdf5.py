@@ -1,5 +1,6 @@
 """HDF5, by the package h5py: a data set as an image or as a stack of images."""
 
+import io
 from types import ModuleType
 from typing import Any, BinaryIO
 
@@ -35,11 +36,13 @@ def save(stream: BinaryIO, values: np.ndarray, place: Place, axis: int | None, r
         found = _dataset(h5py, source, place)
         if axis_of(found.shape, axis) is not None:
             values = put_together(values, axis)
-        with h5py.File(stream.name, "w") as made:
+        buffer = io.BytesIO()   # the library does not survive a full disk
+        with h5py.File(buffer, "w") as made:
             made.create_dataset(found.name, data=values, compression=found.compression,
                                 compression_opts=found.compression_opts)
             for key, value in found.attrs.items():
                 made[found.name].attrs[key] = value
+    stream.write(buffer.getbuffer())
 
 
 def _dataset(h5py: ModuleType, file: Any, place: Place) -> Any:

@@ -21,7 +21,8 @@ def open_stack(place: Place, axis: int | None) -> Stack:
     image = _loaded(place.file)
     shape, proxy = _shape(image), image.dataobj
     if len(shape) not in (2, 3):
-        raise ValueError(f"its shape is {image.shape}; a volume here is [x, y, z], or an image [x, y]")
+        raise ValueError(f"its shape is {image.shape}; a volume here is [x, y, z], or an image [x, y]: write "
+                         "each moment into a file of its own")
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         raise ValueError(f"it holds {dtype}, not whole numbers or floats")
@@ -54,7 +55,11 @@ def _axis(axis: int | None) -> int:
 
 def _loaded(path: str) -> Any:
     """The file's header, and its numbers when they are asked for."""
-    return package("nibabel", path).load(path)
+    nibabel = package("nibabel", path)
+    image = nibabel.load(path)
+    if not isinstance(image, nibabel.Nifti1Image):      # one of NIfTI-2 is one, too
+        raise ValueError(f"it holds a {type(image).__name__}, no volume")
+    return image
 
 
 def _shape(image: Any) -> tuple[int, ...]:

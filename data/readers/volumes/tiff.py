@@ -1,5 +1,6 @@
 """TIFF of several pages: a stack of images."""
 
+import io
 from typing import BinaryIO
 
 import numpy as np
@@ -49,9 +50,10 @@ def _numbers(found: Content) -> np.ndarray:
 def save(stream: BinaryIO, values: np.ndarray, place: Place, axis: int | None, results: str) -> None:
     if (values.dtype.name, values.ndim) in BY_PILLOW and values.nbytes < LARGEST:
         first, *others = map(Image.fromarray, values)
-        # By its name: Pillow reads what it has written, and the stream is for writing alone.
-        first.save(stream.name, format="TIFF", compression="tiff_adobe_deflate", save_all=True,
+        buffer = io.BytesIO()       # Pillow reads what it has written, and the stream is for writing alone
+        first.save(buffer, format="TIFF", compression="tiff_adobe_deflate", save_all=True,
                    append_images=others)
+        stream.write(buffer.getbuffer())
     else:
         package("tifffile", place.file).imwrite(stream, values,
                                                 photometric="rgb" if values.ndim == 4 else "minisblack")

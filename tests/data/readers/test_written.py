@@ -14,6 +14,7 @@ from data.readers import read_image, slices
 from data.readers import written as module
 from data.readers.place import Place
 from data.readers.ranges import value_range
+from data.readers.volumes import VOLUMES
 from data.readers.written import Written
 from data.transforms import to_tensor
 from tests.data.readers.volume_files import AFFINE, write_dicom, write_hdf5, write_nifti, write_tiff
@@ -142,6 +143,50 @@ def test_frames_and_compressed_dicom_come_back(tmp_path):
     translated(tmp_path, [tmp_path / "a.dcm"], negative)
     made = pydicom.dcmread(tmp_path / "out" / "images" / "fake_B" / "a.dcm")
     assert np.array_equal(made.pixel_array, -1 - stored) and made.NumberOfFrames == 3
+
+
+@pytest.mark.parametrize("name", ["CT_small", "MR_small", "MR_small_bigendian", "MR_small_RLE", "JPEG2000",
+                                  "image_dfl", "rtdose", "rtdose_expb", "rtdose_rle"])
+def test_files_that_come_with_pydicom(tmp_path, name):
+    """Of scanners; little-endian, big-endian, deflated, compressed, of 16 and 32 bits, of many frames."""
+    pydicom = pytest.importorskip("pydicom")
+    source = Path(pydicom.__file__).parent / "data" / "test_files" / f"{name}.dcm"
+    if not source.exists():
+        pytest.skip("this release of pydicom comes without it")
+    (tmp_path / f"{name}.dcm").write_bytes(source.read_bytes())
+    translated(tmp_path, [tmp_path / f"{name}.dcm"])
+    given = pydicom.dcmread(source)
+    made = pydicom.dcmread(tmp_path / "out" / "images" / "fake_B" / f"{name}.dcm")
+    assert made.pixel_array.dtype == given.pixel_array.dtype and made.PatientID == given.PatientID
+    tolerance = 2 ** 8 if given.BitsAllocated == 32 else 0      # networks compute with 24 bits
+    assert np.abs(made.pixel_array.astype(float) - given.pixel_array).max() <= tolerance
+
+
+def test_volumes_that_come_with_nibabel(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    source = Path(nibabel.__file__).parent / "tests" / "data" / "anatomical.nii"
+    if not source.exists():
+        pytest.skip("this release of nibabel comes without it")
+    (tmp_path / "a.nii").write_bytes(source.read_bytes())
+    translated(tmp_path, [tmp_path / "a.nii"], value_range="p0:p100")
+    given, made = nibabel.load(source), nibabel.load(tmp_path / "out" / "images" / "fake_B" / "a.nii")
+    assert made.shape == given.shape and np.array_equal(made.affine, given.affine)
+    assert np.abs(made.get_fdata() - given.get_fdata()).max() <= 1e-6 * given.get_fdata().max()
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.h5", "a.npy", "a.npz", "a.dcm", "a.tif"])
+def test_a_full_disk_is_an_error_of_the_system(tmp_path, name):
+    """Which the programs say in one line; the libraries' own errors have several, or end the process."""
+    volume = integers("uint16", *SHAPE)
+    write = {".h5": lambda path: write_hdf5(path, x=volume), ".npy": lambda path: np.save(path, volume),
+             ".npz": lambda path: np.savez(path, volume), ".tif": lambda path: write_tiff(path, volume),
+             ".dcm": lambda path: write_dicom(path, volume)}.get(Path(name).suffix,
+                                                                lambda path: write_nifti(path, volume))
+    write(tmp_path / name)
+    place = Place(str(tmp_path / name))
+    with pytest.raises(OSError, match="No space left|written") as caught, open("/dev/full", "wb") as stream:
+        VOLUMES[place.extension].save(stream, volume, place, 0, "")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_window_of_its_own_is_written_back_through_itself(tmp_path):
