@@ -1,6 +1,8 @@
 """Images of any depth (--value_range): a file or a slice to an image in [-1, 1], and back to its depth."""
 
 import os
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +34,23 @@ def open_stack(place: Place, axis: int | None = None) -> Stack | None:
 
     axis: --slice_axis. Raises BadImage, and UsageError for a missing package.
     """
+    if place.extension not in VOLUMES:
+        return None
     try:
-        known = VOLUMES.get(place.extension)
-        return known.open(place, axis) if known else None
+        if not os.path.isfile(place.file):      # opening a pipe would wait forever
+            raise OSError("not a file, or a link to nothing")
+        return _opened(place._replace(number=None), axis, os.stat(place.file).st_mtime_ns)
     except UsageError:
         raise
     except Exception as error:      # readers answer damaged bytes with errors of every kind
         raise _bad(place.file, error) from error
+
+
+@lru_cache(maxsize=64)
+def _opened(place: Place, axis: int | None, changed: int) -> Stack | None:
+    """Kept, for the slices of a volume one after the other. changed: when the file was, ns."""
+    stack = VOLUMES[place.extension].open(place, axis)
+    return stack and replace(stack, name=repr((place, axis, changed)))
 
 
 def slices(path: str, axis: int | None = None) -> list[str]:

@@ -1,37 +1,39 @@
 """The numbers in a file: one image, or the slices of a volume."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 
+# (name, two percentiles) -> the numbers there; of volumes, each slice of which asks for them.
+_KEPT: dict[tuple[str, float, float], tuple[float, float]] = {}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Stack:
     """Images of one size, as they are stored; a number that is meant is slope * stored + intercept.
 
-    name: tells it from others; "": it is alone. count: its images; 1 for a file that is one image.
-    shape: of all together. dtype: of the stored numbers. read: the number of an image -> its stored numbers,
-    [H, W] or [H, W, C]; None -> those of all, in any shape. extremes: the least and the largest number that
-    the header lets the file store; None: those of the dtype. window: the numbers, as meant, that the header
-    calls black and white.
+    count: of the images; 1 for a file that is one image. shape: of all together. dtype: of the stored
+    numbers. read: the number of an image -> its stored numbers, [H, W] or [H, W, C]; None -> those of all, in
+    any shape. extremes: the least and the largest number that the header lets the file store; None: those of
+    the dtype. window: the numbers, as meant, that the header calls black and white. name: tells its content
+    from that of others; "": it is asked once.
     """
 
-    name: str
-    count: int = field(compare=False)
-    shape: tuple[int, ...] = field(compare=False)
-    dtype: np.dtype = field(compare=False)
-    read: Callable[[int | None], np.ndarray] = field(compare=False)
-    slope: float = field(compare=False, default=1.0)
-    intercept: float = field(compare=False, default=0.0)
-    extremes: tuple[float, float] | None = field(compare=False, default=None)
-    window: tuple[float, float] | None = field(compare=False, default=None)
+    count: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[int | None], np.ndarray]
+    slope: float = 1.0
+    intercept: float = 0.0
+    extremes: tuple[float, float] | None = None
+    window: tuple[float, float] | None = None
+    name: str = ""
 
     @staticmethod
     def of(values: np.ndarray) -> "Stack":
         """One image."""
-        return Stack("", 1, values.shape, values.dtype, lambda number: values)
+        return Stack(1, values.shape, values.dtype, lambda number: values)
 
     def values(self, number: int | None) -> np.ndarray:
         """The numbers of an image that are meant; None: those of all. Raises ValueError for no such image."""
@@ -62,19 +64,19 @@ class Stack:
         return self.extremes or (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max)
 
     def percentiles(self, lower: float, upper: float) -> tuple[float, float]:
-        """Numbers below which so many per cent of all lie. Raises ValueError where none is finite."""
-        # Every slice of a volume asks for them; a single image is asked once, and not kept.
-        return (_percentiles if self.count == 1 else _kept_percentiles)(self, lower, upper)
+        """Numbers below which so many per cent of all lie; those that are not finite do not count.
 
-
-def _percentiles(stack: Stack, lower: float, upper: float) -> tuple[float, float]:
-    values = stack.values(None)
-    finite = np.isfinite(values)
-    values = values if finite.all() else values[finite]
-    if not values.size:
-        raise ValueError("it holds no finite number")
-    low, high = np.percentile(values, [lower, upper])
-    return float(low), float(high)
-
-
-_kept_percentiles = lru_cache(maxsize=4096)(_percentiles)
+        Raises ValueError where none is.
+        """
+        key = self.name, lower, upper
+        if key in _KEPT:
+            return _KEPT[key]
+        values = self.values(None)
+        finite = np.isfinite(values)
+        values = values if finite.all() else values[finite]
+        if not values.size:
+            raise ValueError("it holds no finite number")
+        low, high = map(float, np.percentile(values, [lower, upper]))
+        if self.name and self.count > 1:
+            _KEPT[key] = low, high
+        return low, high

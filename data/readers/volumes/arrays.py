@@ -22,11 +22,9 @@ def axis_of(shape: tuple[int, ...], axis: int | None) -> int | None:
     return axis or 0 if len(shape) == 3 and (axis is not None or not colour) else None
 
 
-def stack_of(name: str, values: np.ndarray, axis: int) -> Stack:
-    """The slices of an array along an axis."""
-    slices = np.moveaxis(values, axis, 0)
-    return Stack(name, len(slices), values.shape, values.dtype,
-                 lambda number: slices if number is None else slices[number])
+def read_slice(values: np.ndarray, number: int | None, axis: int) -> np.ndarray:
+    """A slice of an array along an axis; None: all of it."""
+    return values if number is None else values[(slice(None),) * axis + (number,)]
 
 
 def put_together(values: np.ndarray, axis: int | None) -> np.ndarray:
@@ -41,7 +39,10 @@ def open_npy(place: Place, axis: int | None) -> Stack | None:
     except ValueError:      # what read_npy says better, such as that it holds objects
         return None
     along = axis_of(values.shape, axis)
-    return None if along is None else stack_of(place.file, values, along)
+    if along is None:
+        return None
+    return Stack(values.shape[along], values.shape, values.dtype,
+                 lambda number: read_slice(values, number, along))
 
 
 def save_npy(stream: BinaryIO, values: np.ndarray, place: Place, axis: int | None, results: str) -> None:
@@ -49,9 +50,14 @@ def save_npy(stream: BinaryIO, values: np.ndarray, place: Place, axis: int | Non
 
 
 def open_npz(place: Place, axis: int | None) -> Stack | None:
-    values = _loaded(place.file, os.stat(place.file).st_mtime_ns)
+    """The array is read whole, and kept until the next."""
+    changed = os.stat(place.file).st_mtime_ns
+    values = _loaded(place.file, changed)
     along = axis_of(values.shape, axis)
-    return None if along is None else stack_of(place.file, values, along)
+    if along is None:
+        return None
+    return Stack(values.shape[along], values.shape, values.dtype,
+                 lambda number: read_slice(_loaded(place.file, changed), number, along))
 
 
 @lru_cache(maxsize=1)

@@ -40,7 +40,7 @@ def open_stack(place: Place, axis: int | None) -> Stack:
         index = (0 if number is None else number) if frames == 1 or number is not None else None
         source = pydicom.dcmread(place.file) if syntax.is_deflated else place.file
         return pydicom.pixels.pixel_array(source, index=index)
-    return Stack(place.file, frames, (frames, header.Rows, header.Columns), dtype, read,
+    return Stack(frames, (frames, header.Rows, header.Columns), dtype, read,
                  slope, intercept, extremes, _window(header))
 
 

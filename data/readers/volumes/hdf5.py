@@ -9,7 +9,7 @@ import numpy as np
 from data.readers.formats import package
 from data.readers.place import Place
 from data.readers.stack import Stack
-from data.readers.volumes.arrays import axis_of, put_together
+from data.readers.volumes.arrays import axis_of, put_together, read_slice
 from util.errors import UsageError
 
 
@@ -23,10 +23,8 @@ def open_stack(place: Place, axis: int | None) -> Stack:
 
     def read(number: int | None) -> np.ndarray:
         with h5py.File(place.file, "r") as file:
-            if number is None or along is None:
-                return file[name][()]
-            return file[name][(slice(None),) * along + (number,)]
-    return Stack(f"{place.file}:{name} {along}", 1 if along is None else shape[along], shape, dtype, read)
+            return read_slice(file[name], None if along is None else number, along or 0)[()]
+    return Stack(1 if along is None else shape[along], shape, dtype, read)
 
 
 def save(stream: BinaryIO, values: np.ndarray, place: Place, axis: int | None, results: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from data.readers.formats import package
 from data.readers.place import Place
 from data.readers.stack import Stack
+from data.readers.volumes.arrays import read_slice
 
 AXIS = 2    # along which slices lie where --slice_axis does not say
 
@@ -30,8 +31,8 @@ def open_stack(place: Place, axis: int | None) -> Stack:
 
     def read(number: int | None) -> np.ndarray:
         stored = _stored(place.file, changed).reshape(shape)
-        return stored if number is None or len(shape) == 2 else np.take(stored, number, _axis(axis))
-    return Stack(f"{place.file} {changed} {axis}", 1 if len(shape) == 2 else shape[_axis(axis)], shape,
+        return read_slice(stored, None if len(shape) == 2 else number, _axis(axis))
+    return Stack(1 if len(shape) == 2 else shape[_axis(axis)], shape,
                  dtype, read,                 float(proxy.slope), float(proxy.inter))
 
 

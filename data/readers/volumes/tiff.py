@@ -26,7 +26,7 @@ def open_stack(place: Place, axis: int | None) -> Stack | None:
             return np.stack([_numbers(read_tiff(place.file, page)) for page in range(len(pages))])
         return _numbers(read_tiff(place.file, number))
     first = read(0)
-    return Stack(place.file, len(pages), (len(pages), *first.shape), first.dtype, read)
+    return Stack(len(pages), (len(pages), *first.shape), first.dtype, read)
 
 
 def _pages(path: str) -> list[tuple]:

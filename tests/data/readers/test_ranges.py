@@ -28,7 +28,7 @@ def test_stored_numbers_are_those_that_were_meant():
     """slope * stored + intercept, and back; also where the slope turns the order round."""
     stored = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for slope, intercept in ((1, 0), (0.5, -3), (-2, 100)):
-        stack = Stack("", 1, stored.shape, stored.dtype, lambda number: stored, slope, intercept)
+        stack = Stack(1, stored.shape, stored.dtype, lambda number: stored, slope, intercept)
         assert np.array_equal(stack.stored(stack.values(None).astype(np.float64)), stored)
         assert stack.limits == tuple(sorted((intercept, 255 * slope + intercept)))
     assert np.array_equal(stack.stored(np.array([1e9, -1e9])), [0, 255])
@@ -47,7 +47,7 @@ def test_percentiles_of_a_volume_are_computed_once():
         asked.append(number)
         return np.arange(1000.0).reshape(10, 10, 10)
     for _ in range(3):
-        stack = Stack("a volume of this test", 10, (10, 10, 10), np.dtype(float), read)
+        stack = Stack(10, (10, 10, 10), np.dtype(float), read, name="a volume of this test")
         assert Percentiles(10, 90).within(stack) == pytest.approx((99.9, 899.1))
     assert asked == [None]
 

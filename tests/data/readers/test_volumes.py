@@ -1,6 +1,7 @@
 """Volumes and series, written by the formats' own packages: slices, depths, and what gets one line."""
 
 import gzip
+import os
 import sys
 from pathlib import Path
 
@@ -113,6 +114,7 @@ def test_colour_becomes_grey_as_pillow_makes_it(tmp_path):
 def test_a_compressed_file_that_changed_is_read_anew(tmp_path):
     for value in (1, 2):
         write_nifti(tmp_path / "a.nii.gz", np.full(SHAPE, value, np.int16))
+        os.utime(tmp_path / "a.nii.gz", (value, value))
         assert np.allclose(found(tmp_path / "a.nii.gz[1]", 0, 10), value)
 
 
