@@ -178,3 +178,36 @@ def test_one_channel_through_everything(tmp_path, monkeypatch):
     assert all(np.isfinite(value) for value in scores.values()) and len(scores) == 5
     shown = [np.asarray(Image.open(path)) for path in (run / "web").rglob("*.png")]
     assert shown and all(image.ndim == 2 for image in shown)
+
+
+def test_transparency_is_put_back_where_it_is_asked_for(tmp_path, monkeypatch):
+    """And nothing else changes: the colours are those of a translation without the flag."""
+    random = np.random.default_rng(0)
+    for folder in ("trainA", "trainB", "testA"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for number in range(2):
+            values = random.integers(0, 256, (16, 20, 4), dtype=np.uint8)
+            Image.fromarray(values).save(tmp_path / "data" / folder / f"{number}.png")
+    program(monkeypatch, tmp_path, "train.py", *TINY, *SHORT)
+    made = tmp_path / "results" / "run" / "test_latest" / "images" / "fake_B" / "0.png"
+    program(monkeypatch, tmp_path, "test.py", "--preprocess", "none")
+    without = Image.open(made)
+    without.load()
+    program(monkeypatch, tmp_path, "test.py", "--preprocess", "none", "--keep_alpha")
+    alpha = np.asarray(Image.open(tmp_path / "data" / "testA" / "0.png"))[..., 3]
+    assert without.mode == "RGB"
+    assert np.array_equal(np.asarray(Image.open(made)), np.dstack([np.asarray(without), alpha]))
+
+
+def test_arrays_have_percentiles_of_their_own(tmp_path, monkeypatch):
+    """A Translator takes an array as test.py takes a file of it."""
+    paint(tmp_path / "data", arrays)
+    program(monkeypatch, tmp_path, "train.py", *TINY, *GREY, "--value_range", "p10:p90", *SHORT)
+    translate = Translator.load(tmp_path / "run", device="cpu")
+    image = volume(7)[..., 0].astype(np.float32)
+    low, high = np.percentile(image, [10, 90])
+    tensor = torch.from_numpy(((image - low) / (high - low) * 2 - 1).clip(-1, 1))[None].float()
+    expected = (translate(tensor)[0].numpy() + 1) / 2 * (high - low) + low
+    assert np.abs(translate(image) - expected).max() < 1e-2
+    with pytest.raises(UsageError, match="percentiles 10 and 90 are both 3"):
+        translate(np.full((16, 16), 3, np.float32))
