@@ -168,8 +168,8 @@ def main() -> None:
     arguments.cache.mkdir(parents=True, exist_ok=True)
     image = Image(arguments.root.resolve(), arguments.cache)
     for number, step in enumerate(steps_of(arguments.file)):
-        print(f"== {number} {step.kind.upper()} {' '.join(step.words)}", flush=True)
         if number >= arguments.from_step or step.kind in ("env", "user", "workdir"):
+            print(f"== {number} {step.kind.upper()} {' '.join(step.words)}", flush=True)
             image.do(step)
     image.user = arguments.user or image.user
     for line in arguments.then:
