@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from scripts.reports.scale_model import (
     LINKS,
     Link,
+    bytes_table,
     count_parameters,
+    gain_table,
     images_that_pay,
     main,
     reductions,
@@ -18,6 +21,7 @@ from scripts.reports.scale_model import (
     sent_bytes,
     share_of_ideal,
     step_seconds,
+    time_table,
 )
 from util.errors import UsageError
 
@@ -84,6 +88,15 @@ def test_rates_are_the_published_ones():
     assert rates["PCIe 5.0 x16"] == pytest.approx(63.0, abs=0.1)
     assert rates["PCIe 4.0 x16"] == pytest.approx(31.5, abs=0.1)
     assert rates["100 Gb/s Ethernet"] == 12.5 and rates["NVLink 4 (H100)"] == 450
+
+
+def test_the_page_shows_these_tables():
+    """Of CUT with default flags, whose parameters tests/models/test_layouts.py counts."""
+    page = (Path(__file__).parents[3] / "docs" / "scale.md").read_text()
+    parameters = {"G": 11_378_179, "F": 560_384, "D": 2_764_737}
+    sizes = reductions(parameters)
+    for shown in (bytes_table(parameters), time_table(sizes, 0.7), gain_table(0.024, sizes, 0.7)):
+        assert f"\n{shown}\n" in page
 
 
 def run(monkeypatch, *arguments: object) -> None:
