@@ -52,6 +52,7 @@ class BaseOptions(ABC):
         self.restore(parser)
         opt = parser.parse_all()
         opt.name = run_name(opt)
+        self.settle(opt)
         asked = dict(vars(opt))
         opt.parsed = Parsed(asked, defaults={name: parser.get_default(name) for name in asked},
                             typed=parser.typed(), changed=self.changes(parser, asked))
@@ -67,6 +68,10 @@ class BaseOptions(ABC):
     @abstractmethod
     def restore(self, parser: OptionParser) -> None:
         """Let what an earlier run recorded stand in for defaults; called as flags become known."""
+
+    @abstractmethod
+    def settle(self, opt: Namespace) -> None:
+        """Replace the word auto where the run's folder decides."""
 
     def changes(self, parser: OptionParser, asked: dict[str, Any]) -> str:
         """One line on what a resumed run does differently; UsageError for a change that cannot be."""

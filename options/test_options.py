@@ -1,5 +1,7 @@
 """The flags of test.py."""
 
+from argparse import Namespace
+
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from util.checkpoints.run_record import FILE, read_options
@@ -14,6 +16,9 @@ class TestOptions(BaseOptions):
 
     __test__ = False    # pytest: a class of options, not of tests
     is_train = False
+
+    def settle(self, opt: Namespace) -> None:
+        """Nothing is left to the folder: without a run there is nothing to translate with."""
 
     def add_flags(self, parser: OptionParser) -> None:
         add = parser.add_argument

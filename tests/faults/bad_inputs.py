@@ -222,6 +222,7 @@ TRAINING = {
     # resuming
     "config beside a record": Bad("--continue_train --config @/c.json", "has no effect with --continue_train",
                                   write("c.json", "{}")),
+    "neither begin nor go on": Bad("--continue_train maybe", "neither true nor false, nor auto"),
     "no run to continue": Bad("--continue_train --name nobody", "holds run: check --name"),
     "no such epoch": Bad("--continue_train --epoch 77", "choose one with --epoch"),
     "no run to begin from": Bad("--continue_train --pretrained_name nobody", "nobody does not exist"),
