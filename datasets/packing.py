@@ -45,6 +45,8 @@ def find_sets(folder: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
     """Set -> paths of its images, for each sub-folder that has some. Raises UsageError for none."""
     if not folder.is_dir():
         raise UsageError(f"{str(folder)!r} is no folder; give one that holds trainA, trainB and so on")
+    if any(entry.is_file() and entry.name.lower().endswith(IMAGES) for entry in folder.iterdir()):
+        raise UsageError(f"{folder} holds images itself; give the folder that holds trainA, trainB and so on")
     names = wanted or sorted(entry.name for entry in folder.iterdir()
                              if entry.is_dir() and not entry.name.startswith("."))
     missing = [name for name in wanted if not (folder / name).is_dir()]
