@@ -111,8 +111,7 @@ def _images(found: Sequence[Found], extensions: tuple[str, ...], limit: float) -
     """The shards with their images alone, as find_images of data/image_folder.py picks them."""
     for shard, index in found:
         rows = [row for row in zip(index.offsets, index.sizes, index.crcs, index.names, strict=True)
-                if row[3].lower().endswith(extensions)
-                and not any(part.startswith(".") for part in row[3].split("/"))]
+                if row[3].lower().endswith(extensions) and not row[3].startswith(".") and "/." not in row[3]]
         rows = rows[:int(min(limit, len(rows)))]
         limit -= len(rows)
         if rows:

@@ -178,9 +178,8 @@ def die(job: int) -> None:
 
 
 def test_a_killed_process_and_an_error_are_said() -> None:
-    found = []
+    assert dict(in_processes([0, 1, 3], die, 2)) == {0: "", 1: "no space left", 3: ""}
     began = time.monotonic()
     with pytest.raises(RunError, match="a process that packs was killed"):
-        for job, error in in_processes([0, 1, 2, 3], die, 2):
-            found.append((job, error))
-    assert (1, "no space left") in found and time.monotonic() - began < 10
+        list(in_processes([0, 1, 2, 3], die, 2))
+    assert time.monotonic() - began < 10

@@ -1,5 +1,6 @@
 """Trainings on shards: they equal those on folders, and end the same after kill -9 inside an epoch."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,17 +53,40 @@ def test_killed_in_a_window_of_shards(workers: str, shards: Path, tmp_path: Path
         assert_equal(training, in_windows)
 
 
+def elsewhere(shards: Path, root: Path, source: Path, workers: str) -> Training:
+    """One that has the indices and the test images here, and the other shards through commands."""
+    pytest.importorskip("webdataset")
+    (root / "here").mkdir()
+    for path in [*shards.glob("*.idx"), *shards.glob("test*")]:
+        shutil.copy(path, root / "here")
+    urls = [word for domain in "AB" for word in (
+        f"--shards_{domain}", f"pipe:sleep 0.1; cat {source}/train{domain}-{{000000..000002}}.tar")]
+    return Training(root / "run", root / "here", [*WINDOW, *urls, "--num_threads", workers])
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_shard_that_does_not_come_ends_the_run_which_can_be_resumed(
+        workers: str, shards: Path, tmp_path: Path, in_windows: Training) -> None:
+    shutil.copytree(shards, tmp_path / "source")
+    training = elsewhere(shards, tmp_path, tmp_path / "source", workers)
+    lost = tmp_path / "source" / "trainA-000001.tar"
+    lost.rename(tmp_path / "lost")
+    with tally("a shard that cannot be fetched"):
+        program = training.run("--shards_remote")
+        assert program.end() == 1, program.err
+        lines = [line for line in program.err.splitlines() if not line.startswith("cat: ")]
+        assert len(lines) == 1 and lines[0].startswith("train.py: error: the shard pipe:sleep 0.1; cat ")
+        assert "trainA-000001.tar cannot be fetched: 0 of" in lines[0]
+        (tmp_path / "lost").rename(lost)
+        assert training.run("--shards_remote", resume=training.has_state).end() == 0
+        assert_equal(training, in_windows)
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_killed_while_shards_come_from_elsewhere(workers: str, shards: Path, tmp_path: Path,
                                                  in_windows: Training) -> None:
     """The record of a run names commands, which a resumed run does not start unless it is told to again."""
-    pytest.importorskip("webdataset")
-    (tmp_path / "here").mkdir()
-    for index in [*shards.glob("*.idx"), *shards.glob("test*")]:
-        (tmp_path / "here" / index.name).write_bytes(index.read_bytes())
-    urls = [word for domain in "AB" for word in (
-        f"--shards_{domain}", f"pipe:sleep 0.1; cat {shards}/train{domain}-{{000000..000002}}.tar")]
-    training = Training(tmp_path / "killed", tmp_path / "here", [*WINDOW, *urls, "--num_threads", workers])
+    training = elsewhere(shards, tmp_path, shards, workers)
     with tally("kill -9 while shards are fetched", len(STOPS)):
         kill_and_finish(training, "--shards_remote")
         assert_equal(training, in_windows)
