@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import get_worker_info
 
 from data.companions import Companion, Labels, check_sizes
+from data.readers.formats import IMAGES
 from data.shards.ahead import FetchAhead
 from data.shards.find import Source, find_images, has_set
 from data.shards.order import StreamOrder
@@ -91,11 +92,15 @@ class WebdatasetDataset(UnalignedDataset):
     def add_domain(self, domain: str, folder: str, limit: float) -> None:
         """The images of the shards that --shards_A or --shards_B names, or of those named as the folder."""
         self.use_images(domain, folder, find_images(self._source, os.path.basename(folder),
-                                                    self._pattern(domain), self._extensions, limit))
+                                                    self._pattern(domain), self._packed_extensions(), limit))
+
+    def _packed_extensions(self) -> list[str]:
+        """Those of --value_range, but for files that hold volumes, whose slices are in no index."""
+        return [extension for extension in self._extensions if extension in IMAGES]
 
     def _add_companion(self, companion: Companion) -> None:
         images = self.domains[companion.domain]
-        found = find_images(self._source, companion.source, "", self._extensions, math.inf)
+        found = find_images(self._source, companion.source, "", self._packed_extensions(), math.inf)
         stems = {os.path.splitext(found.name(place))[0]: place for place in range(len(found))}
         names = [self.relative_name(companion.domain, path) for path in images.paths]
         missing = [name for name in names if name not in stems]

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from data.image_folder import find_images
-from data.readers import readable
+from data.readers.formats import IMAGES
 from data.shards.index import BLOCK, Index, index_path, read_index, scan, write_index
 from util.atomic import atomic_file, write_text
 from util.errors import RunError, UsageError
 
 CHUNK = 1 << 20         # bytes read at a time
-IMAGES = readable("auto")       # extensions, those of --value_range among them
 WAIT_SECONDS = 10.0     # for the processes of a program that was killed to end
 
 

@@ -31,8 +31,8 @@ def readable(text: str) -> tuple[str, ...]:
 
 
 def open_stack(place: Place, axis: int | None = None) -> Stack | None:
-    """The numbers of a volume's file; None for a file of one image that FORMATS, or Pillow, reads, as those in
-    shards are.
+    """The numbers of a volume's file; None for a file of one image that FORMATS, or Pillow, reads, such as
+    all those in shards.
 
     axis: --slice_axis. Raises BadImage, and UsageError for a missing package.
     """

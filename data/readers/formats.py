@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data.image_folder import decode, source
+from data.image_folder import EXTENSIONS, decode, source
 from util.atomic import atomic_file
 from util.errors import UsageError
 
@@ -130,6 +130,8 @@ FORMATS: dict[str, Format] = {
     ".npy": Format(read_npy, write_npy),
     ".npz": Format(read_npz, write_npz),
 }
+
+IMAGES = tuple(dict.fromkeys((*EXTENSIONS, *FORMATS)))      # extensions of files that hold an image each
 
 
 def write(path: Path, values: np.ndarray) -> None:
