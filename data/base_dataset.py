@@ -22,6 +22,7 @@ from data.image_folder import MODES, BadImage, Domain, find_images, load_image, 
 from data.image_list import OWN_COLUMNS, Row, is_list, read_list, resolve
 from data.readers.deep_image import DeepImage
 from data.readers.place import Place, folder_of, is_file
+from data.shards.packed import file_of
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import DataError, UsageError
 
@@ -49,12 +50,13 @@ class BaseDataset(Dataset, ABC):
     """
 
     half_images = False     # whether an image file holds two, side by side
+    ordered = False         # whether `item` has an order of its own, which the loader leaves alone
 
     def __init__(self, opt: Namespace):
         self.opt = opt
         self.domains: dict[str, Domain] = {}
         self.rows: dict[str, list[Row]] = {}
-        self._companions: list[tuple[Companion, list[str]]] = []        # with a path for each image
+        self._companions: list[tuple[Companion, Sequence[str]]] = []        # with a path for each image
         words = check_preprocess(opt.preprocess)
         exact = words == ("none",) and not opt.isTrain  # in translation the model pads and crops back
         self._transform = Transform(words, opt.isTrain and not opt.no_flip, 1 if exact else SIDE_MULTIPLE,
@@ -150,6 +152,10 @@ class BaseDataset(Dataset, ABC):
             paths, files = readers.sliced(paths, self.opt.slice_axis, limit)
             if domain in self.rows:     # each slice has the row of its volume
                 self.rows[domain] = [self.rows[domain][file] for file in files]
+        self.use_images(domain, folder, paths)
+
+    def use_images(self, domain: str, folder: str, paths: Sequence[str]) -> None:
+        """Make images, which lie below a folder, a domain, and find their companions. Raises UsageError."""
         self.domains[domain] = Domain(folder, paths, self.channels(domain))
         if self.opt.value_range:
             with suppress(BadImage):    # a UsageError, as for a missing package, belongs before the run
@@ -230,7 +236,7 @@ class BaseDataset(Dataset, ABC):
                 bad.append(str(error))
         if not replace:
             return None
-        folder = folder_of(images.paths[number])
+        folder = folder_of(file_of(images.paths[number]))
         gone = "" if os.path.isdir(folder) else f"the folder {folder!r} is gone: "
         raise DataError(f"{gone}{tries} images in a row cannot be read: {'; '.join(bad[-tries:])}")
 

@@ -143,7 +143,7 @@ def add_shared(parser: OptionParser) -> None:
     parser.section("images")
     add("--dataset_mode", default="unaligned",
         help="file data/<mode>_dataset.py: unaligned (two folders), aligned (pairs), single (one folder, "
-             "to translate), or one of your own")
+             "to translate), webdataset (tar shards), or one of your own")
     add("--value_range", default="", for_translation=True,
         help="read images of more than 8 bits a channel with all of them, and .npy, float .tif, NIfTI, DICOM "
              "and HDF5, and write them so. lo:hi: the numbers that are black and white; auto: the least and "

@@ -17,7 +17,8 @@ from data.readers.place import Place
 from data.readers.ranges import Range, ValueRange, numbers, value_range
 from data.readers.stack import Stack
 from data.readers.volumes import VOLUMES
-from util.errors import UsageError
+from data.shards.packed import PackedFile
+from util.errors import RunError, UsageError
 
 __all__ = ["ValueRange", "value_range"]     # and what is defined here
 LUMA = np.array([0.299, 0.587, 0.114])      # of red, green, blue: ITU-R 601, as Pillow makes grey of colour
@@ -30,11 +31,12 @@ def readable(text: str) -> tuple[str, ...]:
 
 
 def open_stack(place: Place, axis: int | None = None) -> Stack | None:
-    """The numbers of a volume's file; None for a file of one image that FORMATS, or Pillow, reads.
+    """The numbers of a volume's file; None for a file of one image that FORMATS, or Pillow, reads, such as
+    all those in shards.
 
     axis: --slice_axis. Raises BadImage, and UsageError for a missing package.
     """
-    if place.extension not in VOLUMES:
+    if place.extension not in VOLUMES or isinstance(place.file, PackedFile):
         return None
     try:
         if not os.path.isfile(place.file):      # opening a pipe would wait forever
@@ -104,7 +106,7 @@ def read_image(path: str, channels: int, scale: Range, axis: int | None = None) 
         if not isinstance(found, Image.Image):
             found, _ = alpha.split(found, path)
         return to_image(found, channels, scale, path)
-    except (BadImage, UsageError):
+    except (BadImage, UsageError, RunError):
         raise
     except Exception as error:
         raise _bad(path, error) from error

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data.image_folder import decode
+from data.image_folder import EXTENSIONS, decode, source
 from util.atomic import atomic_file
 from util.errors import UsageError
 
@@ -41,10 +41,11 @@ def package(name: str, path: str) -> ModuleType:
 
 def read_png(path: str) -> Content:
     """Pillow cuts 16-bit colour to 8 bits without a word, so that is left to imagecodecs."""
-    with open(path, "rb") as stream:
+    content = source(path)
+    with open(content, "rb") if isinstance(content, str) else content as stream:
         head = stream.read(26)
-    if head[12:16] == b"IHDR" and head[24] == 16 and head[25] != 0:
-        return package("imagecodecs", path).png_decode(Path(path).read_bytes())
+        if head[12:16] == b"IHDR" and head[24] == 16 and head[25] != 0:
+            return package("imagecodecs", path).png_decode(head + stream.read())
     return read_pillow(path)
 
 
@@ -65,7 +66,7 @@ def read_tiff(path: str, page: int = 0) -> Content:
     changes without a word, such as 16-bit colour to 8 bits: they are left to tifffile.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(source(path)) as image:
             image.seek(page)
             bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (8,)))
             grey = len(image.getbands()) == 1 and (bits, image.tag_v2.get(SAMPLE_FORMAT, (1,))[0])
@@ -73,16 +74,16 @@ def read_tiff(path: str, page: int = 0) -> Content:
         bits, grey = 0, None
     if 0 < bits <= 8 or grey in ((16, UNSIGNED), (32, FLOAT)):
         return content_of(decode(path, page))
-    return package("tifffile", path).imread(path, key=page)
+    return package("tifffile", path).imread(source(path), key=page)
 
 
 def read_npy(path: str) -> Content:
-    return np.load(path, allow_pickle=False)
+    return np.load(source(path), allow_pickle=False)
 
 
 def read_npz(path: str) -> Content:
     """The one array in it."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(source(path), allow_pickle=False) as arrays:
         if len(arrays.files) != 1:
             raise ValueError(f"it holds {len(arrays.files)} arrays, not one")
         return arrays[arrays.files[0]]
@@ -129,6 +130,8 @@ FORMATS: dict[str, Format] = {
     ".npy": Format(read_npy, write_npy),
     ".npz": Format(read_npz, write_npz),
 }
+
+IMAGES = tuple(dict.fromkeys((*EXTENSIONS, *FORMATS)))      # extensions of files that hold an image each
 
 
 def write(path: Path, values: np.ndarray) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tests.data.shards.conftest import pack_all
+
 
 class Bad(NamedTuple):
     """Arguments behind those of a small training (or translation) that works, and what the one line holds.
@@ -102,6 +104,16 @@ def numbers(path: str, values: np.ndarray) -> Callable[[Path], Any]:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         np.save(root / path, values)
     return prepare
+
+
+def blank(path: str) -> Callable[[Path], Any]:
+    """The same number of bytes, all zero."""
+    return lambda root: (root / path).write_bytes(bytes((root / path).stat().st_size))
+
+
+def shards(*steps: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """The right images in the shards of <root>/data, four in each, then changed."""
+    return both(lambda root: pack_all(root / "images", root / "data", images=4), *steps)
 
 
 RUN = "checkpoints/run"
@@ -219,6 +231,32 @@ TRAINING = {
                                        write("c.json", '{"ngff": 1}')),
     "config with a wrong value": Bad("--config @/c.json", "holds 'x' for --lr",
                                      write("c.json", '{"lr": "x"}')),
+    # shards
+    **{f"shards, {name}": Bad(f"--dataroot @/data --dataset_mode webdataset {flags}", says, shards(*steps))
+       for name, flags, says, *steps in (
+        ("none", "--phase val", "there are no shards of valA: "),
+        ("one domain missing", "", "there are no shards of trainB: ", *(
+            remove(f"data/trainB{name}") for name in (".json", "-000000.tar", "-000000.idx", "-000001.tar",
+                                                      "-000001.idx"))),
+        ("cut off", "", "trainA-000001.tar has 2000 bytes, but its index says",
+         cut_off("data/trainA-000001.tar", 2000)),
+        ("cut off, no index", "", "trainA-000001.tar is no whole tar file",
+         cut_off("data/trainA-000001.tar", 2000), remove("data/trainA-000001.idx")),
+        ("one missing", "", "data/trainA-000001.tar is missing", remove("data/trainA-000001.tar")),
+        ("not finished", "", "run datasets/make_shards.py again", remove("data/trainA.json")),
+        ("pattern of none", "--shards_A no-*.tar", "'no-*.tar' matches no file"),
+        ("listed twice", "--shards_A trainA-{000000,000000}.tar", "trainA-000000.tar is listed 2 times"),
+        ("a copy", "--shards_A trainA-00000{0,9}.tar", "hold the same bytes; list one of them",
+         copy("data/trainA-000000.tar", "data/trainA-000009.tar"),
+         copy("data/trainA-000000.idx", "data/trainA-000009.idx")),
+        ("a command", "--shards_A pipe:touch${IFS}@/intruded;x.tar", "--shards_remote allows to fetch it"),
+        ("an address", "--shards_B https://localhost/x.tar", "--shards_remote allows to fetch it"),
+        ("remote without index", "--shards_remote --shards_B https://localhost/x.tar", "copy the .idx files"),
+        ("empty window", "--shards_window -1", "--shards_window is -1; it must be at least 0"),
+        ("mask without shards", "--companions mask=trainA_mask", "there are no shards of trainA_mask"))},
+    "shards, other bytes": Bad("--dataroot @/data --dataset_mode webdataset", "in a row cannot be read",
+                               shards(*(blank(f"data/train{name}.tar") for name in (
+                                   "A-000000", "A-000001", "B-000000", "B-000001"))), code=1),
     # resuming
     "config beside a record": Bad("--continue_train --config @/c.json", "has no effect with --continue_train",
                                   write("c.json", "{}")),
