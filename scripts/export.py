@@ -110,7 +110,8 @@ def metadata_of(model: BaseModel, chosen: Chosen, args: Namespace) -> dict[str, 
         "run": model.opt.name, "epoch": args.epoch, "use_ema": str(args.use_ema).lower(),
         "model": model.opt.model, "network": chosen.name, "direction": chosen.direction,
         "value_range": model.opt.value_range, "crop_size": str(model.opt.crop_size),
-        "precision": "fp16" if args.fp16 else "fp32", "torch": torch.__version__, **{name: commit for name, commit in commits.items() if commit}}
+        "precision": "fp16" if args.fp16 else "fp32", "torch": torch.__version__,
+        **{name: commit for name, commit in commits.items() if commit}}
 
 
 def export(model: BaseModel, args: Namespace) -> Path:
