@@ -106,6 +106,7 @@ class OnnxNetwork(ExportedNetwork):
                              "or export the network with torch.export") from None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3      # errors; a file of half precision would bring a page of warnings
+        options.intra_op_num_threads = torch.get_num_threads()
         try:
             self._session = onnxruntime.InferenceSession(str(path), options,
                                                          providers=["CPUExecutionProvider"])
