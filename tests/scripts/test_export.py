@@ -191,6 +191,19 @@ def test_the_file_tells_where_it_comes_from(run, tmp_path):
     path.unlink()
 
 
+@pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} are not installed")
+def test_the_example_of_the_page_runs(run, tmp_path, monkeypatch):
+    """With a photo whose sides are multiples of 4, so that the whole of it is translated."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    command("export.py", run, "--format", "onnx", "--output", "h2z_CUT_latest.onnx")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)).save("photo.jpg")
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    found, expected = (np.asarray(image).astype(int) for image in (
+        Image.open("zebra.png"), Translator.load(run, device="cpu")("photo.jpg")))
+    assert np.abs(found - expected).max() <= 1 and expected.std() > 10
+
+
 @pytest.mark.parametrize("model", ["cycle_gan", "dclgan"])
 def test_models_of_two_directions_give_both(model, tmp_path):
     run = make_run(tmp_path / "run", "--model", model, *SMALLEST)
