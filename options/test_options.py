@@ -2,14 +2,16 @@
 
 from argparse import Namespace
 
+from data.result_files import FORMAT_DEPTHS, SAME
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from util.checkpoints.run_record import FILE, read_options
 from util.flags import integer
+from util.images import QUALITY
 
 
 class TestOptions(BaseOptions):
-    """Translate a folder of images with a trained model.
+    """Translate images with a trained model: a folder, a file, a pattern or a list of them.
 
     The flags of the networks and the model are read from the run's opt.json; flags that are typed win.
     """
@@ -32,6 +34,16 @@ class TestOptions(BaseOptions):
             help="translate with the averages of the generators' weights that a run with --ema keeps")
         add("--keep_alpha", action="store_true",
             help="put the transparency of an image file back on its translation; with --value_range it is so")
+        add("--skip_existing", action="store_true",
+            help="go on with a translation: leave out the images that are done, if the same weights and "
+                 "options made them of the files as they are now")
+        add("--output_only", action="store_true",
+            help="write the translations alone: no copies of the inputs, no page")
+        add("--format", choices=["", *FORMAT_DEPTHS, SAME], default="",
+            help="of the translations' files: png, jpg, webp, tiff, or same, as the input's; default: png, "
+                 "and with --value_range images of more than 8 bits in their own")
+        add("--quality", type=integer(at_least=1, below=101), default=None,
+            help=f"of jpg and webp, 1 to 100; default: {QUALITY}")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:

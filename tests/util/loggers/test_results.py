@@ -1,6 +1,7 @@
 """Translated images on disk: one file for each, whatever their names."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data.result_files import FileNames
 from tests.browser import ask, needs_chromium
 from util.loggers.results import Results, changes
 
@@ -16,11 +18,28 @@ def shade(value: float) -> torch.Tensor:
     return torch.full((1, 3, 4, 6), value)
 
 
-def add(results: Results, *names: str) -> None:
+class NamedResults(Results):
+    """Results whose names are made free, and whose record is begun, as test.py does it."""
+
+    free, given = None, ()
+
+    def named(self, names: Sequence[str]) -> list[str]:
+        if self.free is None:
+            self.free, self.given = FileNames(), []
+            self.record.begin({}, keep=False)
+        free = [self.free.free(name) for name in names]
+        self.given += free
+        return free
+
+    def save(self) -> Path:
+        return super().save(self.given)
+
+
+def add(results: NamedResults, *names: str) -> None:
     """One minibatch whose images become lighter and lighter."""
     first = len(results)
     images = torch.cat([shade(-1 + 2 * (first + i) / 255) for i in range(len(names))])
-    results.add(list(names), {"real_A": images, "fake_B": -images})
+    results.add(results.named(names), {"real_A": images, "fake_B": -images})
 
 
 def files(folder: Path, label: str = "real_A") -> dict[str, int]:
@@ -35,8 +54,8 @@ def files_of(tmp_path: Path) -> list[Path]:
     return [p.relative_to(base) for p in base.rglob("*") if p.is_file()]
 
 
-def make(tmp_path: Path) -> Results:
-    return Results(tmp_path / "out", "title", "subtitle", image_height=64)
+def make(tmp_path: Path) -> NamedResults:
+    return NamedResults(tmp_path / "out", "title", "subtitle", image_height=64)
 
 
 def test_every_image_keeps_its_name_and_folder(tmp_path):
