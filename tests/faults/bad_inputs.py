@@ -300,5 +300,11 @@ TRANSLATION = {
     "floats of no range": Bad("--dataroot @/a.npy --value_range auto", "give --value_range lo:hi",
                               numbers("a.npy", np.zeros((8, 8)))),
     "no images wanted": Bad("--num_test 0", "--num_test is 0"),
+    "pattern that finds nothing": Bad("--dataroot @/images/*.gif", "matches the pattern"),
+    "format that nobody writes": Bad("--format gif", "--format: invalid choice: 'gif'"),
+    "format too small for the depth": Bad("--format webp --value_range auto",
+                                          "--format webp holds 8 bits a channel"),
+    "quality where nothing is lost": Bad("--format tiff --quality 90", "has no effect with --format"),
+    "quality beyond all": Bad("--format jpg --quality 0", "--quality is 0"),
     "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
 }

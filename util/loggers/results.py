@@ -92,8 +92,7 @@ class Results:
             self._rows.append(_Row(done, [self._threads.submit(_write, *job) for job in (
                 (self.folder / path, write) for path, write in jobs.items())], waits))
             self._count += 1
-        while sum(len(row.futures) for row in self._rows) > WAITING or sum(
-                row.waits for row in self._rows) > WAITING_BYTES:
+        while self._rows and (self._too_many() or all(future.done() for future in self._rows[0].futures)):
             self._finish_row()
 
     def save(self, names: Sequence[str]) -> Path:
@@ -111,6 +110,11 @@ class Results:
     def _page_row(self, done: Done) -> str:
         sizes = {label: (width, height) for label, _, width, height in done.row}
         return self.page.row(done.name, [(label, path) for label, path, *_ in done.row], done.scores, sizes)
+
+    def _too_many(self) -> bool:
+        """Whether more waits to be written than memory should hold."""
+        return (sum(len(row.futures) for row in self._rows) > WAITING
+                or sum(row.waits for row in self._rows) > WAITING_BYTES)
 
     def _finish_row(self) -> None:
         """Wait for the images of the oldest row, then record it. Raises their errors."""
@@ -140,7 +144,7 @@ def changes(images: Mapping[str, Pixels]) -> dict[str, float]:
 
 
 def _write(path: Path, write: Callable[[], None]) -> int:
-    """Returns the size of the file in bytes."""
+    """Returns the size of the file in bytes; -1 where none is there yet: a slice waits for its volume."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write()
-    return path.stat().st_size
+    return path.stat().st_size if path.exists() else -1

@@ -1,6 +1,7 @@
 """Translated images on disk: one file for each, whatever their names."""
 
 import re
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,8 +115,8 @@ def test_an_image_that_cannot_be_written_is_no_silent_loss(tmp_path):
     results = make(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "images").write_text("in the way")
-    add(results, "a")
     with pytest.raises(OSError):
+        add(results, "a")
         results.save()
 
 
@@ -159,3 +160,33 @@ def test_results_are_searched_ordered_and_compared(tmp_path):
                      "words": ["cat two"], "count": "1 of 3", "again": ["cat one", "sub/dog", "cat two"],
                      "divided": "inset(0px 0px 0px 30%)", "large": True, "errors": [],
                      "shown": ["real_A/cat%20one.png", "fake_B/cat%20one.png"]}
+
+
+# ---- many images
+
+def test_rows_are_not_kept_in_memory(tmp_path):
+    """From row 200 on, 1,800 more take less than 100 bytes each: less than their names alone."""
+    results, images = make(tmp_path), {"real_A": shade(0), "fake_B": shade(1)}
+    names = results.named([f"{number:06d}" for number in range(2000)])
+    tracemalloc.start()
+    for number, name in enumerate(names):
+        results.add([name], images)
+        if number == 200:
+            before = tracemalloc.get_traced_memory()[0]
+    while results._rows:
+        results._finish_row()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 1800 * 100
+    assert (tmp_path / "out" / "record" / "done_0.jsonl").read_bytes().count(b"\n") == 2000
+
+
+def test_large_images_do_not_pile_up(tmp_path, monkeypatch):
+    """With writers that wait, no more than WAITING_BYTES of images and one row more are held."""
+    monkeypatch.setattr("util.loggers.results.WAITING_BYTES", 10 * 24 * 3)
+    results, held = make(tmp_path), []
+    for number in range(40):
+        results.add(results.named([f"{number}"]), {"real_A": shade(0)})     # 4 x 6 x 3 bytes
+        held.append(sum(row.waits for row in results._rows))
+    results.save()
+    assert max(held) <= 10 * 24 * 3
