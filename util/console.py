@@ -32,7 +32,7 @@ class ProgressLines:
     """A progress bar for a log: a line a minute, with the speed and the time left."""
 
     def __init__(self, total: int, unit: str, every: float = SECONDS_A_LINE):
-        """every: seconds."""
+        """total: 0 if it is not known. every: seconds."""
         self.done, self._total, self._unit, self._every = 0, total, unit, every
         self._began = self._said = time.monotonic()
 
@@ -41,8 +41,9 @@ class ProgressLines:
         self.done, now = self.done + number, time.monotonic()
         if now - self._said >= self._every:
             self._said, per_second = now, self.done / (now - self._began)
-            left = tqdm.format_interval((self._total - self.done) / per_second)
-            say(f"{self.done} of {self._total} {self._unit}, {per_second:.3g} {self._unit}/s, {left} left")
+            left = tqdm.format_interval(max(0, self._total - self.done) / per_second)
+            of, more = (f" of {self._total}", f", {left} left") if self._total else ("", "")
+            say(f"{self.done}{of} {self._unit}, {per_second:.3g} {self._unit}/s{more}")
 
     def __enter__(self) -> "ProgressLines":
         return self
@@ -52,5 +53,7 @@ class ProgressLines:
 
 
 def progress(total: int, unit: str) -> tqdm | ProgressLines:
-    """A progress bar on a terminal, lines in a log. unit: what is counted, in the plural."""
-    return tqdm(total=total, unit=f" {unit}") if sys.stderr.isatty() else ProgressLines(total, unit)
+    """A progress bar on a terminal, lines in a log. unit: what is counted, in the plural. total: 0 if it is
+    not known.
+    """
+    return tqdm(total=total or None, unit=f" {unit}") if sys.stderr.isatty() else ProgressLines(total, unit)

@@ -18,6 +18,15 @@ def test_a_line_now_and_then_with_speed_and_time_left(capsys, monkeypatch):
         "90 of 100 images, 0.5 images/s, 00:20 left"]
 
 
+def test_without_a_total_no_time_is_left(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    lines = console.ProgressLines(0, "frames", every=1)
+    now[0] = 4.0
+    lines.update(8)
+    assert capsys.readouterr().out == "8 frames, 2 frames/s\n"
+
+
 def test_a_terminal_gets_a_bar(capsys, monkeypatch):
     monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True, raising=False)
     with console.progress(4, "frames") as bar:
