@@ -41,7 +41,8 @@ def main() -> None:
 
     total = len(loader.dataset)
     names, results = ResultNames(loader.dataset, output), open_results(opt, run)
-    items = missing(opt, model, names, results, range(int(min(total, opt.num_test))))
+    chosen = range(int(min(total, opt.num_test)))
+    items = missing(opt, model, names, results, chosen)
     loader.choose(items)
     with progress(len(items), "images") as bar:
         for batch in loader:
@@ -52,8 +53,9 @@ def main() -> None:
     page = results.save(names.known)
     for line in output.close():
         say(line, sys.stderr)
+    done = f", {len(chosen) - len(items)} were done" if opt.skip_existing else ""
     unread = f", {len(loader.bad)} could not be read" if loader.bad else ""
-    print(f"translated {len(results)} of {total} images{unread}; {page}")
+    print(f"translated {len(results)} of {total} images{done}{unread}; {page}")
 
 
 def open_results(opt: Namespace, run: Path) -> Results:
@@ -75,9 +77,10 @@ def missing(opt: Namespace, model: BaseModel, names: ResultNames, results: Resul
         say(f"--skip_existing: {results.folder} is translated anew, as {different}")
     if not opt.skip_existing:
         return list(items)
-    done = results.record.done(names.known, names.sources)
-    say(f"--skip_existing: {sum(done[i] for i in items)} of {len(items)} images are done")
-    return [i for i in items if not done[i]]
+    is_done = results.record.done(names.known, names.sources)
+    left = [item for item in items if not is_done[item]]
+    say(f"--skip_existing: {len(items) - len(left)} of {len(items)} images are done")
+    return left
 
 
 def made_with(opt: Namespace) -> dict[str, Any]:
