@@ -1,30 +1,30 @@
-"""Translate a folder of images with a trained model.
+"""Translate images with a trained model.
 
     python test.py --dataroot ./datasets/horse2zebra --name h2z_CUT
     python test.py --dataroot ./photos --name h2z_CUT --preprocess none
+    python test.py --dataroot './photos/**/*.jpg' --name h2z_CUT --preprocess none --output_only --format same
     python test.py --dataroot ./photos --exported h2z_CUT_latest.onnx --preprocess none
 
 The first command translates testA, and shows testB beside it if there is one. The second translates any
-folder, at its images' own sizes; the third does so with a file of scripts/export.py. Images and a page go to
-<results_dir>/<name>/<phase>_<epoch>, or with --use_ema to <phase>_<epoch>_ema.
+folder, at its images' own sizes; a file, a list or a pattern may stand for it, as in the third. The last one
+does so with a file of scripts/export.py. Images and a page go to <results_dir>/<name>/<phase>_<epoch>, or
+with --use_ema to <phase>_<epoch>_ema. See docs/translate.md.
 """
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import Any
 
 from data import create_loader
-from data.loader import Loader
-from data.readers.written import Written
+from data.result_files import Output, ResultNames
 from models import create_model
-from models.base_model import Batch
+from models.base_model import BaseModel
 from options.describe import describe, save_options
 from options.test_options import TestOptions
-from util.console import say
-from util.errors import run_command
+from util.checkpoints.translation_record import made_by, stamp_of
+from util.console import progress, say
+from util.errors import UsageError, run_command
 from util.loggers.results import Results
 from util.runtime.seed import seed_everything
 
@@ -33,44 +33,62 @@ def main() -> None:
     opt = TestOptions().parse()
     seed_everything(opt.seed)
     loader = create_loader(opt)
-    written = Written(opt, loader.dataset.domains)
+    output = Output(opt, loader.dataset.domains)
     model = create_model(opt)
-    folder = Path(opt.checkpoints_dir) / opt.name
-    model.load_weights(folder, opt.epoch)
+    run = Path(opt.checkpoints_dir) / opt.name
+    model.load_weights(run, opt.epoch)
     model.train(not opt.eval)
     print(describe(opt), model.describe(opt.verbose), sep="\n", flush=True)
     if opt.exported is None:
-        save_options(opt, folder)
-
-    averaged = ("_ema", ", averages", " --use_ema") if opt.use_ema else ("", "", "")
-    results = Results(Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{averaged[0]}",
-                      f"{opt.name}, {opt.phase} set, {opt.epoch}{averaged[1]}",
-                      f"translated by {opt.exported or folder}, --epoch {opt.epoch}{averaged[2]}",
-                      image_height=opt.display_winsize)
+        save_options(opt, run)
     total = len(loader.dataset)
-    with tqdm(total=min(total, opt.num_test), unit=" images", disable=None) as bar:
-        for batch in first(loader, opt):
-            names = [loader.dataset.relative_name(model.input_key, path)
-                     for path in batch[f"{model.input_key}_paths"]]
-            results.add(names, model.test_step(batch), written.exact(batch, model.input_key))
-            bar.update(len(names))
-    page = results.save()
-    written.close()
-    for line in written.missing:
+    names, results = ResultNames(loader.dataset, output), open_results(opt, run)
+    chosen = range(int(min(total, opt.num_test)))
+    items = missing(opt, model, names, results, chosen)
+    loader.choose(items)
+    with progress(len(items), "images") as bar:
+        for batch in loader:
+            paths = batch[f"{model.input_key}_paths"]
+            results.add(names.of(batch["index"], paths), model.test_step(batch),
+                        output.writers(batch, model.input_key), paths)
+            bar.update(len(paths))
+    page = results.save(names.known)
+    for line in output.close():
         say(line, sys.stderr)
+    done = f", {len(chosen) - len(items)} were done" if opt.skip_existing else ""
     unread = f", {len(loader.bad)} could not be read" if loader.bad else ""
-    print(f"translated {len(results)} of {total} images{unread}; {page}")
+    print(f"translated {len(results)} of {total} images{done}{unread}; {page}")
 
 
-def first(loader: Loader, opt: Namespace) -> Iterator[Batch]:
-    """The loader's minibatches until --num_test images have come."""
-    left = opt.num_test
-    for batch in loader:
-        size = len(next(iter(batch.values())))
-        yield batch if size <= left else {key: values[:int(left)] for key, values in batch.items()}
-        left -= size
-        if left <= 0:
-            return
+def open_results(opt: Namespace, run: Path) -> Results:
+    averaged = ("_ema", ", averages", " --use_ema") if opt.use_ema else ("", "", "")
+    return Results(Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{averaged[0]}",
+                   f"{opt.name}, {opt.phase} set, {opt.epoch}{averaged[1]}",
+                   f"translated by {opt.exported or run}, --epoch {opt.epoch}{averaged[2]}",
+                   image_height=opt.display_winsize, page=not opt.output_only)
+
+
+def missing(opt: Namespace, model: BaseModel, names: ResultNames, results: Results,
+            items: range) -> list[int]:
+    """The numbers of the items that are to be translated: with --skip_existing, those that are not done."""
+    if opt.skip_existing and not names.sources:
+        raise UsageError(f"--skip_existing needs to know each item's file before it is read, which "
+                         f"--dataset_mode {opt.dataset_mode} does not tell; leave it out")
+    different = results.record.begin(made_by(model.networks, made_with(opt)), keep=opt.skip_existing)
+    if different:
+        say(f"--skip_existing: {results.folder} is translated anew, as {different}")
+    if not opt.skip_existing:
+        return list(items)
+    is_done = results.record.done(names.known, names.sources)
+    left = [item for item in items if not is_done[item]]
+    say(f"--skip_existing: {len(items) - len(left)} of {len(items)} images are done")
+    return left
+
+
+def made_with(opt: Namespace) -> dict[str, Any]:
+    """The options, with what became of automatic ones, and the kind of device."""
+    return {name: value for name, value in vars(opt).items() if name in opt.parsed.asked} | {
+        "device": opt.device.type, "exported": opt.exported and stamp_of(opt.exported)}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,16 @@ from data import readers
 from data.augment import augmentations
 from data.companions import Companion, Labels, check_sizes, companions, load_labels
 from data.image_cache import create_cache
-from data.image_folder import MODES, BadImage, Domain, contents, find_images, load_image, tolerated_bad
+from data.image_folder import (
+    MODES,
+    BadImage,
+    Domain,
+    contents,
+    images_at,
+    is_pattern,
+    load_image,
+    tolerated_bad,
+)
 from data.image_list import OWN_COLUMNS, Row, is_list, read_list, resolve
 from data.readers.deep_image import DeepImage
 from data.readers.place import Place, folder_of, is_file
@@ -110,9 +119,9 @@ class BaseDataset(Dataset, ABC):
         return "B" if self.opt.direction == "BtoA" else "A"
 
     def dataroot(self) -> str:
-        """--dataroot, which must exist. Raises UsageError."""
+        """--dataroot, which must exist; in translation it may be a pattern. Raises UsageError."""
         root = self.opt.dataroot
-        if os.path.exists(root) or is_file(root):
+        if os.path.exists(root) or is_file(root) or not self.opt.isTrain and is_pattern(root):
             return root
         if root == "placeholder":  # the flag's default
             raise UsageError("--dataroot is not given; it names the folder of the data set")
@@ -127,9 +136,8 @@ class BaseDataset(Dataset, ABC):
         return channels
 
     def add_domain(self, domain: str, folder: str, limit: float) -> None:
-        """Make the first `limit` images of a folder or a list, or one image file, a domain.
-
-        Their companions are found, too. Raises UsageError for none.
+        """Make the first `limit` images of a folder, list, pattern or file a domain, with their companions.
+        Raises UsageError for none.
         """
         if is_list(folder):
             rows = [row for row in read_list(folder, self.opt.phase) if row.get(domain)]
@@ -138,8 +146,8 @@ class BaseDataset(Dataset, ABC):
             folder = os.path.commonpath([folder_of(path) for path in paths]) if paths else folder
         elif is_file(folder):
             folder, paths = folder_of(folder) or ".", [folder]
-        elif os.path.isdir(folder):
-            paths = find_images(folder, limit, self._extensions)
+        elif os.path.isdir(folder) or is_pattern(self.opt.dataroot):
+            folder, paths = images_at(folder, limit, self._extensions)
         else:
             raise UsageError(f"the folder {folder!r} is missing, where domain {domain}'s images should be; "
                              f"{os.path.dirname(folder)!r} holds {contents(os.path.dirname(folder))}; "
@@ -175,6 +183,11 @@ class BaseDataset(Dataset, ABC):
             found = companion.paths(os.path.join(root, companion.source), names)
         check_sizes(images.paths, found, half=self.half_images)
         self._companions.append((companion, found))
+
+    def inputs(self) -> list[str]:
+        """The file of the input domain that each item is made of, in order; [] where only reading tells."""
+        found = self.domains.get(self.input_domain)
+        return found.paths if found and len(found) == len(self) else []
 
     def relative_name(self, domain: str, path: str) -> str:
         """An image's path below its domain's folder, without the extension."""

@@ -1,8 +1,11 @@
 """Image files: those in a folder, and one decoded, or the reason in one line why it cannot be."""
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -53,6 +56,41 @@ def contents(folder: str, most: int = 8) -> str:
     names = sorted(os.listdir(folder))
     shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
     return shown or "nothing"
+
+
+def images_at(path: str, limit: float, extensions: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The folder and the first `limit` images of a folder or a pattern. Raises UsageError."""
+    if os.path.isdir(path):
+        return path, find_images(path, limit, extensions)
+    return match_images(path, limit, extensions)
+
+
+def is_pattern(path: str) -> bool:
+    """Whether it is a pattern such as photos/**/*.jpg, and no file or folder of that very name."""
+    return glob.has_magic(path) and not os.path.exists(path)
+
+
+def match_images(pattern: str, limit: float = float("inf"),
+                 extensions: tuple[str, ...] = EXTENSIONS) -> tuple[str, list[str]]:
+    """The folder in front of a pattern's first wildcard, and the images below it that match, sorted.
+
+    ** stands for sub-folders of any depth, linked ones left out. Names that begin with a dot are left out.
+    Raises UsageError where nothing matches.
+    """
+    parts = Path(pattern).parts
+    fixed = list(takewhile(lambda part: not glob.has_magic(part), parts))
+    folder, rest = Path(*fixed), [*parts[len(fixed):], *(["*"] if parts[-1] == "**" else [])]
+    try:
+        found = {str(path) for path in folder.glob("/".join(rest))
+                 if path.name.lower().endswith(extensions) and path.is_file()
+                 and not any(part.startswith(".") for part in path.relative_to(folder).parts)}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the pattern {pattern!r} cannot be used: {error}") from error
+    if not found:
+        raise UsageError(f"no image ({' '.join(extensions)}) matches the pattern {pattern!r}; see "
+                         "--dataroot, and quote it, so that the shell leaves it as it is")
+    paths = sorted(found)
+    return str(folder), paths if limit >= len(paths) else paths[:int(limit)]
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

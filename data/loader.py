@@ -5,8 +5,9 @@ import sys
 import threading
 import warnings
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from types import FrameType
 from typing import Any
 
@@ -28,7 +29,8 @@ class Loader:
     """Iterates over one epoch's minibatches, dicts as `collate` makes them, on the device.
 
     In training the order is drawn anew each epoch unless --serial_batches, and an incomplete last minibatch
-    is left out. In translation every image comes once, in the order of the files, except for bad ones.
+    is left out. In translation every image comes once, in the order of the files, except for bad ones; images
+    of several sizes that would share a minibatch come in several, and "index" lists their items' numbers.
 
     bad: a line for each image that could not be read so far; each was also said once on stderr.
     images_per_epoch: images in a whole epoch.
@@ -56,11 +58,16 @@ class Loader:
         """Choose the epoch (from 1) of the next iteration, which skips its first `skip_images` images."""
         self._order.epoch, self._order.skip_images = epoch, skip_images
 
+    def choose(self, items: Sequence[int]) -> None:
+        """The items, by number, that the next iterations in translation bring, in this order."""
+        self._order.choose(items)
+
     def sample(self) -> dict[str, Any]:
         """A minibatch of the first items of epoch 1, read here and now."""
-        batch = self._batches.dataset[[Position(1, index) for index in range(self._order.batch_size)]]
-        if isinstance(batch, Exception):
-            raise batch
+        batches = self._batches.dataset[[Position(1, index) for index in range(self._order.batch_size)]]
+        if isinstance(batches, Exception):
+            raise batches
+        batch = batches[0]
         self._report(batch.pop("bad", []))
         return self._copy(batch)
 
@@ -94,7 +101,7 @@ class Loader:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         while True:
             try:
-                batch = next(batches)
+                ready = next(batches)
             except StopIteration:
                 return
             except (RuntimeError, OSError, EOFError) as error:
@@ -103,7 +110,7 @@ class Loader:
                 if not dead:
                     raise
                 raise DataError(_why_ended(dead[0].pid, dead[0].exitcode)) from error
-            yield batch
+            yield from [ready] if isinstance(ready, Exception) else ready
 
     def _report(self, reasons: list[str]) -> None:
         for reason in reasons:
@@ -123,13 +130,18 @@ class _Order:
         self.epoch, self.skip_images, self._weights = 1, 0, weights
         self._items, self.batch_size, self._seed = items, opt.batch_size, opt.seed
         self._shuffled = opt.isTrain and not opt.serial_batches and not ordered
+        self._chosen: Sequence[int] | None = None
         self.images = items // opt.batch_size * opt.batch_size if opt.isTrain else items
+
+    def choose(self, items: Sequence[int]) -> None:
+        self._chosen, self.images = items, len(items)
 
     def __len__(self) -> int:
         return -(-self.images // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Position]]:
-        order, random = np.arange(self._items), random_stream(self._seed, self.epoch, 0, ORDER)
+        order = np.arange(self._items) if self._chosen is None else np.array(self._chosen, np.int64)
+        random = random_stream(self._seed, self.epoch, 0, ORDER)
         if self._weights is not None:
             order = drawn(self._weights, random.random())
         if self._shuffled:
@@ -141,7 +153,8 @@ class _Order:
 
 
 class _Minibatches(Dataset):
-    """The data set as a worker sees it: a list of positions -> a minibatch.
+    """The data set as a worker sees it: a list of positions -> a minibatch; in translation, one for each size
+    that images in a row have.
 
     An error meant for the user is returned, not raised: torch would bury its line in a worker's traceback.
     """
@@ -149,10 +162,12 @@ class _Minibatches(Dataset):
     def __init__(self, dataset: BaseDataset):
         self._dataset = dataset
 
-    def __getitem__(self, positions: list[Position]) -> dict[str, Any] | UsageError | RunError:
+    def __getitem__(self, positions: list[Position]) -> list[dict[str, Any]] | UsageError | RunError:
         try:
-            items = list(map(self._dataset.__getitem__, positions))
-            return collate(items, self._dataset.input_domain)
+            items, domain = list(map(self._dataset.__getitem__, positions)), self._dataset.input_domain
+            if self._dataset.opt.isTrain:
+                return [collate(items, domain)]
+            return translation_batches(items, [position.index for position in positions], domain)
         except (UsageError, RunError) as error:
             return error
 
@@ -181,6 +196,24 @@ class DeviceCopier:
             if isinstance(value, Tensor):
                 value.record_stream(computing)    # keeps its memory until the computing is done
         return batch
+
+
+def translation_batches(items: list[dict[str, Any]], numbers: Sequence[int],
+                        input_domain: str) -> list[dict[str, Any]]:
+    """Minibatches of items in a row whose tensors have equal shapes, each with its items' numbers as "index".
+
+    Items whose image of the input domain was bad are left out; the first minibatch may hold "bad" alone.
+    """
+    left_out = [reason for item in items if input_domain not in item for reason in item.get("bad", [])]
+    kept = [(number, item) for number, item in zip(numbers, items, strict=True) if input_domain in item]
+    runs = [list(run) for _, run in groupby(kept, lambda numbered: _shapes(numbered[1]))]
+    return [*([{"bad": left_out}] if left_out else []),
+            *(collate([item for _, item in run], input_domain) | {"index": [number for number, _ in run]}
+              for run in runs)]
+
+
+def _shapes(item: dict[str, Any]) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in item.items() if isinstance(value, Tensor)}
 
 
 def collate(items: list[dict[str, Any]], input_domain: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from data import find_dataset
 from data.companions import companions
 from data.readers import value_range
+from data.result_files import FORMAT_DEPTHS, LOSSY_FORMATS, SAME
 from data.transforms import check_preprocess
 from models.auxiliary import check_auxiliary
 from options.recipes import RECIPES
@@ -25,6 +26,8 @@ def check_options(opt: Namespace) -> None:
     check_depth(opt)
     if opt.isTrain:
         check_training(opt)
+    else:
+        check_files(opt)
 
 
 def check_sizes(opt: Namespace) -> None:
@@ -71,3 +74,15 @@ def check_training(opt: Namespace) -> None:
         raise UsageError(f"--pretrained_name {opt.pretrained_name} takes effect only with --continue_train: "
                          "add it")
     check_auxiliary(opt, find_dataset(opt.dataset_mode).gives(opt))
+
+
+def check_files(opt: Namespace) -> None:
+    """What --format, --quality and --value_range say must fit together."""
+    if opt.value_range and FORMAT_DEPTHS.get(opt.format) == ():
+        raise UsageError(f"--format {opt.format} holds 8 bits a channel, and --value_range {opt.value_range} "
+                         "keeps more: use --format png, tiff or same, or leave one of them out")
+    if opt.keep_alpha and opt.format == "jpg":
+        raise UsageError("--format jpg holds no transparency, which --keep_alpha keeps: use --format webp")
+    if opt.quality and opt.format not in (*LOSSY_FORMATS, SAME):
+        raise UsageError(f"--quality {opt.quality} has no effect with --format {opt.format or 'png'}: use it "
+                         f"with {', '.join(LOSSY_FORMATS)} or {SAME}")

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import torch
 
+from data.result_files import FORMAT_DEPTHS, SAME
 from models.exported_model import load_generator, recorded_flags
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from util.checkpoints.run_record import FILE, read_options
 from util.errors import UsageError
 from util.flags import integer
+from util.images import QUALITY
 
 
 class TestOptions(BaseOptions):
-    """Translate a folder of images with a trained model.
+    """Translate images with a trained model: a folder, a file, a pattern or a list of them.
 
     The flags of the networks and the model are read from the run's opt.json; flags that are typed win.
     """
@@ -39,6 +41,16 @@ class TestOptions(BaseOptions):
             help="put the transparency of an image file back on its translation; with --value_range it is so")
         add("--exported", default=None, per_run=True,
             help="translate with the generator in this file of scripts/export.py; no run's folder is needed")
+        add("--skip_existing", action="store_true",
+            help="go on with a translation: leave out the images that are done, if the same weights and "
+                 "options made them of the files as they are now")
+        add("--output_only", action="store_true",
+            help="write the translations alone: no copies of the inputs, no page")
+        add("--format", choices=["", *FORMAT_DEPTHS, SAME], default="",
+            help="of the translations' files: png, jpg, webp, tiff, or same, as the input's; default: png, "
+                 "and with --value_range images of more than 8 bits in their own")
+        add("--quality", type=integer(at_least=1, below=101), default=None,
+            help=f"of jpg and webp, 1 to 100; default: {QUALITY}")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:

@@ -1,5 +1,6 @@
 """Errors that end a command with one clear line, and the exit code of each."""
 
+import gc
 import os
 import sys
 import traceback
@@ -27,11 +28,14 @@ def run_command(main: Callable[[], None]) -> None:
     """
     try:
         main()
+        return
     except (UsageError, RunError, OSError) as error:
         if os.environ.get("CUT_TRACEBACK"):
             traceback.print_exc()
         message = " ".join(str(error).split())
         print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        code = 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    gc.collect()    # the error's frames hold workers, which end with their owner, and Python waits for them
+    sys.exit(code)

@@ -1,5 +1,6 @@
 """The transparency of an image file, which networks do not see, put back on its translation."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from data.readers.formats import FORMATS, Content, package, read_pillow, write
 from data.readers.place import Place
 from data.readers.ranges import ValueRange, numbers
 from data.readers.stack import Stack
-from util.images import save_image, to_pixels, viewable
+from util.images import Pixels, save_image, to_pixels, viewable
 
 RGB, ALPHA = 2, (1, 2)      # in TIFF: a photometric interpretation; kinds of extra samples
 
@@ -38,11 +39,12 @@ def _has_alpha(path: str) -> bool:
 
 
 def write_with_alpha(path: Path, image: Tensor, *, source: str, depth: str = "uint8",
-                     scale: ValueRange | None = None) -> None:
+                     scale: ValueRange | None = None,
+                     save: Callable[[Path, Pixels], None] = save_image) -> None:
     """Write a translation [C, H, W] in [-1, 1] with the alpha of the file that it was made of, if it has one.
 
-    scale: for numbers of a dtype, black and white among them; None: levels of 8 bits, as a page's PNG. Alpha
-    is resized where the translation has another size.
+    scale: for numbers of a dtype, black and white among them; None: levels of 8 bits, as a page's PNG, or as
+    `save` writes them. Alpha is resized where the translation has another size.
     """
     if scale is None:
         pixels = to_pixels(viewable(image[None])[0])
@@ -53,7 +55,7 @@ def write_with_alpha(path: Path, image: Tensor, *, source: str, depth: str = "ui
         pixels = np.dstack([pixels, alpha.astype(pixels.dtype)])
     if scale is None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_image(path, pixels)
+        save(path, pixels)
     else:
         write(path, pixels)
 

@@ -48,14 +48,15 @@ class Written:
     def exact(self, batch: Mapping[str, Any], key: str) -> list[Exact | None]:
         """batch: of the data set. key: of its inputs."""
         paths = batch.get(f"{key}_paths", ())
-        return [self._one(path, depth) for path, depth in
+        return [self.one(path, depth) for path, depth in
                 zip(paths, batch.get(f"{key}_depth", [""] * len(paths)), strict=True)]
 
     def close(self) -> None:
         """No further slices come; call it when all that `exact` gave has been used."""
         self._end()
 
-    def _one(self, path: str, depth: str) -> Exact | None:
+    def one(self, path: str, depth: str) -> Exact | None:
+        """Of one image."""
         if not depth:
             return (".png", partial(write_with_alpha, source=path)) if self._alpha else None
         dtype, *bounds = depth.split(" ")

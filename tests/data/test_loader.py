@@ -82,13 +82,37 @@ def test_a_batch_larger_than_the_data_set(options, folders):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_unlike_sizes_in_one_batch(options, paint, workers):
-    paint("testA", 2), paint("testA/large", 1, size=(32, 16))
-    opt = options(isTrain=False, phase="test", preprocess="none", batch_size=3, num_threads=workers)
+def test_unlike_sizes_cannot_share_a_batch_in_training(options, paint, workers):
+    paint("trainA", 2), paint("trainA/large", 1, size=(32, 16)), paint("trainB", 3)
+    opt = options(preprocess="none", batch_size=3, num_threads=workers)
     with pytest.raises(UsageError, match="^images of 16x16 and 32x16 cannot share a minibatch"):
         list(create_loader(opt))
-    opt.batch_size = 1
-    assert [batch["A"].shape[-2:] for batch in create_loader(opt)] == [(16, 16), (16, 16), (16, 32)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_translation_batches_images_of_one_size_in_a_row(options, paint, workers, capfd):
+    """16x16 twice, a bad one, 16x16 | 32x16 | 16x16, 16x16: by four at a time."""
+    paths = [*paint("testA/1", 4), *paint("testA/2", 1, size=(32, 16)), *paint("testA/3", 2)]
+    paths[2].write_bytes(b"no image")
+    loader = create_loader(options(isTrain=False, phase="test", preprocess="none", batch_size=4,
+                                   num_threads=workers))
+    batches = list(loader)
+    assert [batch["A"].shape for batch in batches] == [(3, 3, 16, 16), (1, 3, 16, 32), (2, 3, 16, 16)]
+    assert [batch["index"] for batch in batches] == [[0, 1, 3], [4], [5, 6]]
+    assert [path for batch in batches for path in batch["A_paths"]] == [
+        str(path) for path in paths if path != paths[2]]
+    assert len(loader.bad) == 1 and "bad" not in batches[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_translation_of_chosen_items(options, paint, workers):
+    paths = paint("testA", 9)
+    loader = create_loader(options(isTrain=False, phase="test", batch_size=2, num_threads=workers))
+    for items in ([1, 4, 5, 7, 8], [], [3]):
+        loader.choose(items)
+        batches = list(loader)
+        assert [index for batch in batches for index in batch["index"]] == items
+        assert [path for batch in batches for path in batch["A_paths"]] == [str(paths[i]) for i in items]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

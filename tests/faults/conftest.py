@@ -1,5 +1,7 @@
 """Images, a training that nothing disturbed, and the table at the end."""
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +54,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Train
     training = Training(tmp_path_factory.mktemp("undisturbed"), images, SHORT)
     assert training.run().end() == 0
     return training
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    mount = subprocess.run(command, capture_output=True)
+    if mount.returncode:
+        pytest.skip(f"no file system can be mounted here: {mount.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -6,7 +6,6 @@ import resource
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,19 +23,6 @@ def limit_files(program: Program, size: int) -> None:
 
 def leftovers(training: Training) -> list[str]:
     return [path.name for path in training.folder.rglob(".*")]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    mount = subprocess.run(command, capture_output=True)
-    if mount.returncode:
-        pytest.skip(f"no file system can be mounted here: {mount.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 # ---- full

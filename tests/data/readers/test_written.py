@@ -16,6 +16,7 @@ from data.readers.place import Place
 from data.readers.ranges import value_range
 from data.readers.volumes import VOLUMES
 from data.readers.written import Written
+from data.result_files import Output
 from data.transforms import to_tensor
 from tests.data.readers.volume_files import AFFINE, write_dicom, write_hdf5, write_nifti, write_tiff
 from util.errors import UsageError
@@ -27,16 +28,18 @@ SHAPE = (4, 5, 6)
 
 def options(**changes) -> Namespace:
     values = dict(value_range="auto", slice_axis=None, keep_alpha=False, output_nc=1, preprocess="none",
-                  direction="AtoB", load_size=256, crop_size=256)
+                  direction="AtoB", load_size=256, crop_size=256, format="", quality=None, output_only=False)
     return Namespace(**values | changes)
 
 
-def translated(root: Path, paths: list[Path], change=lambda image: image, left_out=(), **changes) -> Written:
-    """The images of files, changed, as test.py writes them to root/out."""
+def translated(root: Path, paths: list[Path], change=lambda image: image, left_out=(),
+               **changes) -> list[str]:
+    """Write the images of files, changed, to root/out, as test.py does. Returns what it says."""
     opt = options(**changes)
     items = [item for path in paths for item in slices(str(path), opt.slice_axis)]
-    written = Written(opt, {"A": Domain(str(root), items, opt.output_nc)})
+    output = Output(opt, {"A": Domain(str(root), items, opt.output_nc)})
     results = Results(root / "out", "", "", image_height=64)
+    results.record.begin({}, keep=False)
     for item in items:
         if item in left_out:
             continue
@@ -44,10 +47,9 @@ def translated(root: Path, paths: list[Path], change=lambda image: image, left_o
         depth = "{} {!r} {!r}".format(image.depth, *image.bounds)
         batch = {"A": to_tensor(image)[None], "A_paths": [item], "A_depth": [depth]}
         name = str(Path(Place.of(item).name).relative_to(root))
-        results.add([name], {"real_A": batch["A"], "fake_B": change(batch["A"])}, written.exact(batch, "A"))
-    results.save()
-    written.close()
-    return written
+        results.add([name], {"real_A": batch["A"], "fake_B": change(batch["A"])}, output.writers(batch, "A"))
+    results.save([])
+    return output.close()
 
 
 def negative(image: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ def test_nifti_comes_back_as_it_was(tmp_path, name, axis, dtype, slope, intercep
     nibabel = pytest.importorskip("nibabel")
     stored = integers("uint8", *SHAPE).astype(dtype)
     write_nifti(tmp_path / name, stored, slope, intercept)
-    assert translated(tmp_path, [tmp_path / name], value_range="-1000:1000", slice_axis=axis).missing == []
+    assert translated(tmp_path, [tmp_path / name], value_range="-1000:1000", slice_axis=axis) == []
     source = nibabel.load(tmp_path / name)
     made = nibabel.load(tmp_path / "out" / "images" / "fake_B" / name)
     assert made.get_data_dtype() == dtype and np.allclose(made.affine, AFFINE)
@@ -222,9 +224,9 @@ def test_volumes_are_not_kept_together(tmp_path, monkeypatch):
 def test_a_volume_that_lacks_a_slice_is_not_written(tmp_path):
     for number in range(2):
         np.save(tmp_path / f"{number}.npy", integers("uint16", *SHAPE))
-    written = translated(tmp_path, [tmp_path / "0.npy", tmp_path / "1.npy"],
+    missing = translated(tmp_path, [tmp_path / "0.npy", tmp_path / "1.npy"],
                          left_out=[f"{tmp_path / '0.npy'}[002]"])
-    assert written.missing == [
+    assert missing == [
         f"{tmp_path / '0.npy'}: 1 of its 4 slices are missing, so no volume is written of it"]
     assert [path.name for path in (tmp_path / "out" / "images" / "fake_B").glob("*.npy")] == ["1.npy"]
 

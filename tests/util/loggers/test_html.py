@@ -47,8 +47,8 @@ def page(tmp_path):
     page = ResultsPage(tmp_path, "<b>Title</b> & 'co'", "sub <i>title</i>")
     for name in NASTY:
         save_image(tmp_path / "images" / name, np.zeros((64, 128, 3), np.uint8))
-        page.add_row(name, [(name, Path("images") / name), ("fake_B", f"images/{name}")])
-    page.save()
+    page.save((page.row(name, [(name, Path("images") / name), ("fake_B", f"images/{name}")])
+               for name in NASTY), len(NASTY))
     return Page(tmp_path / "index.html")
 
 
@@ -83,23 +83,35 @@ def test_name_that_is_no_text_and_image_that_is_none(tmp_path):
     page = ResultsPage(tmp_path, "t")
     name = os.fsdecode(b"bytes\xff.png")
     (tmp_path / name).write_bytes(b"not an image")
-    page.add_row(name, [(name, name), ("missing", "missing.png")])
-    read = Page(page.save())
+    read = Page(page.save([page.row(name, [(name, name), ("missing", "missing.png")])], 1))
     assert file_behind(read.all("img")[0]["src"], tmp_path).is_file()
     assert "bytes?.png" in read.text
     assert "width" not in read.all("img")[0]
 
 
 def test_the_page_reloads_only_on_request(tmp_path):
-    assert not any("http-equiv" in m for m in Page(ResultsPage(tmp_path, "t").save()).all("meta"))
-    meta = Page(ResultsPage(tmp_path, "t", refresh_seconds=30).save()).all("meta")
+    assert not any("http-equiv" in m for m in Page(ResultsPage(tmp_path, "t").save([], 0)).all("meta"))
+    meta = Page(ResultsPage(tmp_path, "t", refresh_seconds=30).save([], 0)).all("meta")
     assert {"http-equiv": "refresh", "content": "30"} in meta
 
 
 def test_thousands_of_rows(tmp_path):
     began = time.perf_counter()
     page = ResultsPage(tmp_path, "many")
-    for i in range(3000):
-        page.add_row(f"image {i}", [(label, f"images/{label}/{i}.png") for label in ("real_A", "fake_B")])
-    assert len(Page(page.save()).all("section")) == 3000
+    rows = (page.row(f"image {i}", [(label, f"images/{label}/{i}.png") for label in ("real_A", "fake_B")])
+            for i in range(3000))
+    assert len(Page(page.save(rows, 3000)).all("section")) == 3000
     assert time.perf_counter() - began < 15
+
+
+def test_a_long_page_goes_on_in_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("util.loggers.html.ROWS", 3)
+    page = ResultsPage(tmp_path, "many")
+    for count, expected in ((8, [[0, 1, 2], [3, 4, 5], [6, 7]]), (4, [[0, 1, 2], [3]]), (3, [[0, 1, 2]])):
+        first = page.save((page.row(str(i), []) for i in range(count)), count)
+        files = [first, *sorted(tmp_path.glob("index_*.html"))]     # those of a longer page are gone
+        pages = [Page(path) for path in files]
+        assert [[int(row["data-name"]) for row in one.all("section")] for one in pages] == expected
+        links = [[link["href"] for link in one.all("a")] for one in pages]
+        assert all((tmp_path / link).is_file() for found in links for link in found)
+        assert "index_2.html" in links[0] if count > 3 else links == [[]]

@@ -1,6 +1,8 @@
 """Translated images on disk: one file for each, whatever their names."""
 
 import re
+import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data.result_files import FileNames
 from tests.browser import ask, needs_chromium
 from util.loggers.results import Results, changes
 
@@ -16,11 +19,28 @@ def shade(value: float) -> torch.Tensor:
     return torch.full((1, 3, 4, 6), value)
 
 
-def add(results: Results, *names: str) -> None:
+class NamedResults(Results):
+    """Results whose names are made free, and whose record is begun, as test.py does it."""
+
+    free, given = None, ()
+
+    def named(self, names: Sequence[str]) -> list[str]:
+        if self.free is None:
+            self.free, self.given = FileNames(), []
+            self.record.begin({}, keep=False)
+        free = [self.free.free(name) for name in names]
+        self.given += free
+        return free
+
+    def save(self) -> Path:
+        return super().save(self.given)
+
+
+def add(results: NamedResults, *names: str) -> None:
     """One minibatch whose images become lighter and lighter."""
     first = len(results)
     images = torch.cat([shade(-1 + 2 * (first + i) / 255) for i in range(len(names))])
-    results.add(list(names), {"real_A": images, "fake_B": -images})
+    results.add(results.named(names), {"real_A": images, "fake_B": -images})
 
 
 def files(folder: Path, label: str = "real_A") -> dict[str, int]:
@@ -35,8 +55,8 @@ def files_of(tmp_path: Path) -> list[Path]:
     return [p.relative_to(base) for p in base.rglob("*") if p.is_file()]
 
 
-def make(tmp_path: Path) -> Results:
-    return Results(tmp_path / "out", "title", "subtitle", image_height=64)
+def make(tmp_path: Path) -> NamedResults:
+    return NamedResults(tmp_path / "out", "title", "subtitle", image_height=64)
 
 
 def test_every_image_keeps_its_name_and_folder(tmp_path):
@@ -95,8 +115,8 @@ def test_an_image_that_cannot_be_written_is_no_silent_loss(tmp_path):
     results = make(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "images").write_text("in the way")
-    add(results, "a")
     with pytest.raises(OSError):
+        add(results, "a")
         results.save()
 
 
@@ -140,3 +160,33 @@ def test_results_are_searched_ordered_and_compared(tmp_path):
                      "words": ["cat two"], "count": "1 of 3", "again": ["cat one", "sub/dog", "cat two"],
                      "divided": "inset(0px 0px 0px 30%)", "large": True, "errors": [],
                      "shown": ["real_A/cat%20one.png", "fake_B/cat%20one.png"]}
+
+
+# ---- many images
+
+def test_rows_are_not_kept_in_memory(tmp_path):
+    """From row 200 on, 1,800 more take less than 100 bytes each: less than their names alone."""
+    results, images = make(tmp_path), {"real_A": shade(0), "fake_B": shade(1)}
+    names = results.named([f"{number:06d}" for number in range(2000)])
+    tracemalloc.start()
+    for number, name in enumerate(names):
+        results.add([name], images)
+        if number == 200:
+            before = tracemalloc.get_traced_memory()[0]
+    while results._rows:
+        results._finish_row()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 1800 * 100
+    assert (tmp_path / "out" / "record" / "done_0.jsonl").read_bytes().count(b"\n") == 2000
+
+
+def test_large_images_do_not_pile_up(tmp_path, monkeypatch):
+    """With writers that wait, no more than WAITING_BYTES of images and one row more are held."""
+    monkeypatch.setattr("util.loggers.results.WAITING_BYTES", 10 * 24 * 3)
+    results, held = make(tmp_path), []
+    for number in range(40):
+        results.add(results.named([f"{number}"]), {"real_A": shade(0)})     # 4 x 6 x 3 bytes
+        held.append(sum(row.waits for row in results._rows))
+    results.save()
+    assert max(held) <= 10 * 24 * 3

@@ -67,10 +67,13 @@ def write_page(path: Path, *, title: str, subtitle: str, body: Iterable[str], sc
     reload = f' data-reload="{refresh_seconds}"' if refresh_seconds else ""
     parts = [f'<!DOCTYPE html>\n<html lang="en"{reload}><head>', *head,
              f"<style>{STYLE}</style></head>\n<body>",
-             f"<header><h1>{text(title)}</h1><p>{text(subtitle)}</p></header>\n<main>\n",
-             "\n".join(body), "\n</main>\n", embedded(data) if data is not None else "",
-             f"<script>{code}</script>" if code else "", "</body></html>\n"]
+             f"<header><h1>{text(title)}</h1><p>{text(subtitle)}</p></header>\n<main>\n"]
+    end = ["</main>\n", embedded(data) if data is not None else "",
+           f"<script>{code}</script>" if code else "", "</body></html>\n"]
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as stream:
         stream.write("".join(parts).encode())
+        for part in body:       # one by one: a page of results is longer than memory may have room for
+            stream.write(f"{part}\n".encode())
+        stream.write("".join(end).encode())
     return path
