@@ -19,6 +19,7 @@ from data.base_dataset import ORDER, BaseDataset, Position, random_stream
 from data.image_folder import tolerated_bad
 from data.image_list import drawn
 from util.console import say
+from util.distributed import ranks
 from util.errors import DataError, RunError, UsageError
 
 AHEAD = 4    # minibatches that each worker prepares ahead of their use
@@ -28,7 +29,8 @@ class Loader:
     """Iterates over one epoch's minibatches, dicts as `collate` makes them, on the device.
 
     In training the order is drawn anew each epoch unless --serial_batches, and an incomplete last minibatch
-    is left out. In translation every image comes once, in the order of the files, except for bad ones.
+    is left out. Of each minibatch a rank reads its own part: the order is the same on any number of ranks.
+    In translation every image comes once, in the order of the files, except for bad ones.
 
     bad: a line for each image that could not be read so far; each was also said once on stderr.
     images_per_epoch: images in a whole epoch.
@@ -58,7 +60,7 @@ class Loader:
 
     def sample(self) -> dict[str, Any]:
         """A minibatch of the first items of epoch 1, read here and now."""
-        batch = self._batches.dataset[[Position(1, index) for index in range(self._order.batch_size)]]
+        batch = self._batches.dataset[[Position(1, index) for index in self._order.own]]
         if isinstance(batch, Exception):
             raise batch
         self._report(batch.pop("bad", []))
@@ -117,13 +119,17 @@ class Loader:
 
 
 class _Order:
-    """The positions of each minibatch of an epoch."""
+    """The positions of each minibatch of an epoch.
+
+    own: the places within a minibatch that this rank reads.
+    """
 
     def __init__(self, items: int, opt: Namespace, weights: np.ndarray | None):
         self.epoch, self.skip_images, self._weights = 1, 0, weights
         self._items, self.batch_size, self._seed = items, opt.batch_size, opt.seed
         self._shuffled = opt.isTrain and not opt.serial_batches
         self.images = items // opt.batch_size * opt.batch_size if opt.isTrain else items
+        self.own = own_places(opt.batch_size, opt.accumulate) if opt.isTrain else range(opt.batch_size)
 
     def __len__(self) -> int:
         return -(-self.images // self.batch_size)
@@ -137,7 +143,16 @@ class _Order:
         first = self.skip_images - self.skip_images % self.batch_size
         for start in range(first, self.images, self.batch_size):
             indices = order[start:min(start + self.batch_size, self.images)].tolist()
-            yield [Position(self.epoch, index) for index in indices]
+            yield [Position(self.epoch, indices[place]) for place in self.own if place < len(indices)]
+
+
+def own_places(images: int, micro_batches: int) -> list[int]:
+    """The places in a minibatch of so many images that this rank takes: its share of each micro-batch.
+
+    So micro-batches, each over all ranks, follow each other in the minibatch: see models/parts.py.
+    """
+    size = images // micro_batches
+    return [start + place for start in range(0, images, size) for place in range(size)[ranks.share(size)]]
 
 
 class _Minibatches(Dataset):

@@ -11,18 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import ema
+from models import ema, parts
 from models.auxiliary import AuxiliaryLosses, create_auxiliary
 from models.ema import EMA
 from models.execution.compiled import announce_first_step, compile_network
-from models.execution.graphed_step import Batch, CudaGraphs, GraphedStep
+from models.execution.graphed_step import Batch, GraphedStep, graph_for
+from models.execution.micro_batches import MicroBatches, remembered
+from models.execution.updates import SharedGradients, Update, mean_losses, parameters_of
 from models.networks.base import Generator, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer
-from models.precision import Precision, gives_one_size, to_channels_last
+from models.precision import Precision, gives_one_size, to_channels_last, weights_to_channels_last
 from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
-from util.console import say
+from util.distributed import ranks
 
 
 class BaseModel(ABC):
@@ -32,11 +34,12 @@ class BaseModel(ABC):
     optimizers: the same names -> optimizers. ema: averages of the generators' weights (--ema), or None.
     batch, losses: of the step under way, the minibatch, and what it shows (name -> scalar on the device).
     loss_names: the order in which losses are shown; others follow behind.
-    gan_weight: the weight that the loss G_GAN carries.
+    gan_weight: the weight that the loss G_GAN carries. groups: of images that a step makes of a minibatch.
     """
 
     loss_names: tuple[str, ...] = ()
     gan_weight: float = 1.0
+    groups: int = 1
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -51,6 +54,8 @@ class BaseModel(ABC):
         self.losses: dict[str, Tensor] = {}
         self.ema: EMA | None = None
         self.graphed: GraphedStep | None = None
+        self.micro_batches: MicroBatches | None = None
+        self.gradients = SharedGradients()
         self.auxiliary: AuxiliaryLosses | None = create_auxiliary(opt) if opt.isTrain else None
         self.precision = Precision(opt.precision, opt.device,
                                    fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
@@ -81,9 +86,7 @@ class BaseModel(ABC):
         """Initialise a network by --init_type and --init_gain, put it on the device, keep it as `name`."""
         net = init_weights(net, self.opt.init_type, self.opt.init_gain).to(self.device)
         if self.opt.channels_last:
-            for parameter in net.parameters():
-                if parameter.ndim == 4:
-                    parameter.data = to_channels_last(parameter.data)
+            weights_to_channels_last(net)
         if self.opt.isTrain and self.opt.grad_checkpoint and isinstance(net, Generator):
             net.use_checkpointing()
         self.networks[name] = net
@@ -95,6 +98,7 @@ class BaseModel(ABC):
         optimizer = torch.optim.Adam(list(parameters), lr=self.first_rate(name), fused=True,
                                      betas=(self.opt.beta1, self.opt.beta2), weight_decay=weight_decay)
         self.optimizers[name] = optimizer
+        self.gradients.watch(optimizer)
         self.schedule.add_plateau(optimizer)
         return optimizer
 
@@ -110,15 +114,7 @@ class BaseModel(ABC):
 
     def use_cuda_graph(self) -> None:
         """Let a step be launched as one CUDA graph; where that cannot be, say why in one line."""
-        obstacle = self.graph_obstacle()
-        if self.device.type != "cuda":
-            obstacle = f"the device is {self.device}"
-        elif "graph_obstacle" not in vars(type(self)):
-            obstacle = f"{type(self).__name__} does not say whether its step fits one: see docs/plugins.md"
-        if obstacle:
-            say(f"--cuda_graph: the steps run without a graph, {obstacle}")
-        else:
-            self.graphed = GraphedStep(self, CudaGraphs(self.device))
+        self.graphed = graph_for(self)
 
     def graph_obstacle(self) -> str:
         """Why no CUDA graph can stand for a step, in words; "" where one can.
@@ -128,6 +124,13 @@ class BaseModel(ABC):
         """
         return ""
 
+    def remember(self) -> list[Callable[[], None]]:
+        """Functions that bring back what a step changes in place, beside weights, moments, random numbers.
+
+        With --accumulate a step is computed several times from one beginning. A class answers for itself.
+        """
+        return [remembered(buffer) for net in self.networks.values() for buffer in net.buffers()]
+
     # ---- training
 
     def data_dependent_initialize(self, sample: Callable[[], Batch]) -> None:  # noqa: B027
@@ -135,12 +138,14 @@ class BaseModel(ABC):
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take a minibatch and update every network. Returns the losses, detached scalars on the device."""
-        choices = self.draw_choices()
-        self.losses = self.graphed(batch, choices) if self.graphed else self.eager_step(batch)
+        choices, images = self.draw_choices(), len(batch[self.input_key])
+        with parts.over_ranks(images // self.groups):
+            losses = self.graphed(batch, choices) if self.graphed else self.eager_step(batch)
+        self.losses = mean_losses(losses)
         if self.schedule.plateaus:
             self.schedule.add_loss(self.losses["G"])
         if self.ema:
-            self.ema.update(images=len(batch[self.input_key]))
+            self.ema.update(images=images * ranks.world_size())
         return self.losses
 
     def draw_choices(self) -> tuple[Any, ...]:
@@ -150,17 +155,21 @@ class BaseModel(ABC):
     def eager_step(self, batch: Batch) -> dict[str, Tensor]:
         """All that the device does in a step. Returns the losses in the order in which they are shown."""
         self.losses, self.batch = {}, batch
+        (self.micro_batches or self.run_step)(batch)
+        self.precision.end_step()
+        if self.auxiliary:
+            self.auxiliary.check_step(self.losses, self.opt.model)
+        order = [name for name in self.loss_names if name in self.losses]
+        return {name: self.losses[name].detach() for name in (*order, *self.losses)}
+
+    def run_step(self, batch: Batch) -> None:
+        """Take a minibatch, or a part of one, and update every network."""
         with self.precision.autocast():
             self.set_input(batch)
             if "batch" in inspect.signature(self.optimize_parameters).parameters:
                 self.losses |= self.optimize_parameters(batch) or {}
             else:
                 self.optimize_parameters()
-        self.precision.end_step()
-        if self.auxiliary:
-            self.auxiliary.check_step(self.losses, self.opt.model)
-        order = [name for name in self.loss_names if name in self.losses]
-        return {name: self.losses[name].detach() for name in (*order, *self.losses)}
 
     def set_input(self, batch: Batch) -> None:
         """Put the minibatch on the device: real_A of the input domain, real_B of the target, [B, C, H, W]."""
@@ -168,8 +177,10 @@ class BaseModel(ABC):
         if self.target_key in batch:        # a model of one domain has no other
             self.real_B = self.to_device(batch, self.target_key)
 
-    def update(self, *names: str, loss: Tensor) -> None:
+    def update(self, *names: str, loss: Tensor, largest_norm: float | None = None) -> None:
         """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
+
+        largest_norm: the gradient of a network's optimizer is shortened to it.
 
         The sum of what generators minimise (names that begin with G), the losses of --auxiliary among it, is
         shown as the loss G. A network without an optimizer has nothing to learn and is passed over.
@@ -178,10 +189,12 @@ class BaseModel(ABC):
             if self.auxiliary and "G" not in self.losses:
                 loss = self.auxiliary.add_to(loss, self)
             self.losses["G"] = self.losses["G"] + loss if "G" in self.losses else loss
-        self.precision.backward(loss, self.parameters_of(*names))
-        for optimizer in (self.optimizers[name] for name in names if name in self.optimizers):
-            self.precision.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
+        update = Update([self.optimizers[name] for name in names if name in self.optimizers], loss,
+                        self.precision, self.gradients, largest_norm)
+        if self.micro_batches:
+            self.micro_batches.make(update)
+        else:
+            update.make()
 
     def output(self) -> Tensor:
         """What G makes of real_A's first images, pixel by pixel at its place: what --auxiliary looks at."""
@@ -189,9 +202,7 @@ class BaseModel(ABC):
 
     def parameters_of(self, *names: str) -> list[nn.Parameter]:
         """What the optimizers of the networks of these names change."""
-        groups = [group for name in names if name in self.optimizers
-                  for group in self.optimizers[name].param_groups]
-        return [parameter for group in groups for parameter in group["params"]]
+        return parameters_of(self.optimizers[name] for name in names if name in self.optimizers)
 
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate of an epoch (from 1)."""

@@ -150,6 +150,13 @@ def to_channels_last(x: Tensor) -> Tensor:
     return x if x.stride() == strides else x.as_strided(x.shape, strides)
 
 
+def weights_to_channels_last(net: nn.Module) -> None:
+    """Store the weights of a network's convolutions in channels-last order."""
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = to_channels_last(parameter.data)
+
+
 def order_of(x: Tensor) -> torch.memory_format:
     """The memory format of x, as torch.empty takes it."""
     return torch.channels_last if is_channels_last(x) else torch.contiguous_format

@@ -12,6 +12,7 @@ from data.readers import value_range
 from data.transforms import check_preprocess
 from models.auxiliary import check_auxiliary
 from options.recipes import RECIPES
+from util.distributed import ranks
 from util.errors import UsageError
 from util.loggers.registry import check_packages
 
@@ -54,7 +55,19 @@ def check_depth(opt: Namespace) -> None:
                          "which takes images of 8 bits; leave one of them out")
 
 
+def check_division(opt: Namespace) -> None:
+    """A minibatch must be divided evenly over ranks and micro-batches."""
+    flags = f"--accumulate {opt.accumulate}" if opt.accumulate > 1 else ""
+    if ranks.world_size() > 1:
+        flags = f"{ranks.world_size()} ranks" + (f" and {flags}" if flags else "")
+    number = opt.accumulate * ranks.world_size()
+    if opt.batch_size % number:
+        raise UsageError(f"--batch_size {opt.batch_size} is of the whole minibatch, which {flags} cannot "
+                         f"divide into {number} equal parts: use a multiple of {number}")
+
+
 def check_training(opt: Namespace) -> None:
+    check_division(opt)
     recipe = RECIPES.get(opt.recipe, {})
     missing = [name for name in recipe if name not in opt]
     if missing:

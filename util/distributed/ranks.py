@@ -6,6 +6,7 @@ minibatch, and each rank takes its share (`share`).
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.distributed as dist
@@ -39,10 +40,14 @@ def share(images: int) -> slice:
 
 
 def average(tensors: Sequence[Tensor]) -> None:
-    """Put the mean over the ranks in the place of each tensor, which has the same shape on all of them."""
+    """Put the mean over the ranks in the place of each tensor, which has the same shape on all of them.
+
+    It is computed in float32 at least, in one message.
+    """
     if not active() or not tensors:
         return
-    flat = torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors])
+    dtype = reduce(torch.promote_types, [tensor.dtype for tensor in tensors], torch.float32)
+    flat = torch.cat([tensor.detach().reshape(-1).to(dtype) for tensor in tensors])
     dist.all_reduce(flat)
     flat /= world_size()
     parts = flat.split([tensor.numel() for tensor in tensors])
