@@ -17,7 +17,7 @@ from models.ema import EMA
 from models.execution.compiled import announce_first_step, compile_network
 from models.execution.graphed_step import Batch, GraphedStep, graph_for
 from models.execution.micro_batches import MicroBatches, remembered
-from models.execution.updates import SharedGradients, Update, mean_losses, parameters_of
+from models.execution.updates import SharedGradients, Update, check_agreement, mean_losses, parameters_of
 from models.networks.base import Generator, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer
@@ -277,7 +277,11 @@ class BaseModel(ABC):
             self.ema.restart()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a run needs to go on: weights, optimizers, schedules, fp16's scale."""
+        """Everything that a run needs to go on: weights, optimizers, schedules, fp16's scale.
+
+        All ranks call it together; RunError where their networks differ.
+        """
+        check_agreement(self.networks)
         return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
                 "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
                 **self.schedule.state_dict(), "scaler": self.precision.scaler.state_dict(),

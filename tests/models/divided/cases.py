@@ -1,8 +1,9 @@
-"""Models with the switches that look at more than one image, or draw for each: what a division may get wrong."""
+"""Models with the switches that look at several images, or draw for each: what a division may get wrong."""
 
 from typing import NamedTuple
 
-SMALL = ("--netG resnet_4blocks --netD n_layers --n_layers_D 1 --ngf 2 --ndf 2 --crop_size 16 --load_size 16")
+SMALL = ("--netG resnet_4blocks --netD n_layers --n_layers_D 1 --ngf 2 --ndf 2 --crop_size 16 --load_size 16 "
+         "--init_gain 0.3")
 CUT = f"{SMALL} --netF_nc 8 --num_patches 12"
 SINCUT = "--model sincut --ngf 2 --ndf 2 --netF_nc 8 --crop_size 16 --load_size 32 --R1_every 2"
 DCL = f"{SMALL} --model dclgan --netF_nc 8 --num_patches 8"
@@ -13,7 +14,9 @@ AUXILIARY = "--auxiliary l1=10,pyramid_l1=2,ssim=5,gradient,colour,tv,mask_l1 --
 
 
 class Case(NamedTuple):
-    """flags: of train.py. batch: images of the whole minibatch. micro: whether --accumulate takes it."""
+    """flags: of train.py. batch: images of the whole minibatch. micro: whether --accumulate takes it; else
+    the images mix in its networks.
+    """
 
     flags: str
     batch: int = 4
