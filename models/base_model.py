@@ -277,10 +277,7 @@ class BaseModel(ABC):
             self.ema.restart()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a run needs to go on: weights, optimizers, schedules, fp16's scale.
-
-        All ranks call it together; RunError where their networks differ.
-        """
+        """All that a run needs to go on: weights, moments, schedules, ... All ranks call it together."""
         check_agreement(self.networks)
         return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
                 "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},

@@ -59,8 +59,10 @@ class Updated:
             parameter.data = weights
 
     def redo(self) -> None:
+        """As the update itself, it makes a backward fail that still needs the weights before."""
         for parameter, weights in zip(self.parameters, self.after, strict=True):
             parameter.data = weights
+            torch.autograd.graph.increment_version(parameter)
 
 
 class MicroBatches:

@@ -1,11 +1,16 @@
 """A minibatch that is divided over ranks, over micro-batches, or both, trains as the whole one does."""
 
 
+import json
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 import torch
 
 from tests.models.divided.cases import CASES
-from tests.models.divided.training import Ranks, largest_difference, train
+from tests.models.divided.training import ROOT, Ranks, largest_difference, train
 
 Results = dict[tuple[str, int], dict[str, list[torch.Tensor]]]
 
@@ -68,6 +73,45 @@ def test_two_ranks_with_two_micro_batches(name, whole, on_two):
 @pytest.mark.parametrize("name", ON_FOUR)
 def test_four_ranks(name, whole, on_four):
     assert_alike(on_four[name, 1], whole[name])
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("facts")
+    command = [sys.executable, "-m", "tests.models.divided.facts", str(folder / "store"), str(folder / "out")]
+    processes = [subprocess.Popen([*command, rank], cwd=ROOT) for rank in "01"]
+    assert [process.wait() for process in processes] == [0, 0]
+    return json.loads((folder / "out").read_text())
+
+
+def test_ranks_agree_whatever_steps_the_networks(facts):
+    """BaseModel.update, a model's own calls of Precision, and a file of the reference's form."""
+    assert facts["a_model_that_updates"] == "agree"
+    assert facts["a_model_that_steps_by_itself"] == "agree"
+    assert facts["a_model_of_the_reference_form"] == "agree"
+
+
+def test_networks_that_differ_end_the_run_on_both_ranks(facts):
+    line = "the weights of network G are not the same on all ranks"
+    assert facts["a_model_that_forgets"][0] == "ranks that say so: 2"
+    for said in (facts["a_model_that_forgets"][1], *facts["one_bit"]):
+        assert said.startswith(line) and "\n" not in said
+
+
+def test_shown_losses_are_means_over_ranks(facts):
+    shown, alone = facts["losses_are_means"]
+    assert shown == pytest.approx([sum(alone) / 2] * 2, rel=1e-5)
+    assert alone[0] != pytest.approx(alone[1], rel=1e-2)
+
+
+def test_an_overflow_on_one_rank_is_one_on_all(facts):
+    """fp16 starts with a scale of 65536, and halves it."""
+    scale, highest, stayed, any_moved = facts["an_overflow_on_one_rank"]
+    assert (scale, highest, stayed, any_moved) == (32768, 32768, 1, 0)
+
+
+def test_batch_norm_over_ranks_is_that_of_the_whole_minibatch(facts):
+    assert max(facts["batch_norm"]) < 1e-12
 
 
 def test_the_comparison_sees_a_difference(whole):
