@@ -174,7 +174,7 @@ def split(batch: Batch, count: int, images: int) -> list[dict[str, Any]]:
 
 def random_state(device: torch.device) -> tuple[Any, ...]:
     """Of the generators that a step may draw from, as they keep it."""
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    on_device = torch.cuda.get_rng_state(device) if torch.cuda.is_initialized() else None
     return torch.get_rng_state(), on_device, random.getstate(), np.random.get_state()
 
 
