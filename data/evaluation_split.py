@@ -30,18 +30,26 @@ class EvaluationImages:
         self._key = self._dataset.input_domain
         self.names = [self._name(path) for path in self._dataset.domains[self._key].paths]
 
-    def read(self, translate: Callable[[dict[str, Any]], Tensor] | None = None) -> dict[str, Pixels]:
+    def read(self, translate: Callable[[dict[str, Any]], Tensor] | None = None,
+             part: slice = slice(None)) -> dict[str, Pixels]:
         """Every readable image by name, as it would be written to a file: uint8 [H, W, C].
 
-        translate: gives the images to take instead, [B, C, H, W] in [-1, 1], from a batch.
+        translate: gives the images to take instead, [B, C, H, W] in [-1, 1], from a batch. part: of the
+        images in their order.
         """
         return {name: to_pixels((translate(batch) if translate else batch[self._key])[0])
-                for name, batch in self.batches()}
+                for name, batch in self.batches(part)}
 
-    def batches(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every readable image by name, as a batch of its own for the model."""
-        for batch in self._loader:
+    def batches(self, part: slice = slice(None)) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every readable image by name, as a batch of its own for the model. part: see `read`."""
+        start, stop, _ = part.indices(len(self.names))
+        paths = self._dataset.domains[self._key].paths
+        behind = set(paths[stop:])
+        self._loader.set_epoch(1, skip_images=start)
+        for batch in self._loader if start < stop else ():
             path, = batch[f"{self._key}_paths"]
+            if path in behind:
+                return
             yield self._name(path), batch
 
     def _name(self, path: str) -> str:

@@ -108,10 +108,14 @@ class Loader:
             yield batch
 
     def _report(self, reasons: list[str]) -> None:
-        for reason in reasons:
-            if reason not in self.bad:
-                self.bad.append(reason)
-                say(f"bad image: {reason}", sys.stderr)
+        new = [reason for reason in dict.fromkeys(reasons) if reason not in self.bad]
+        for reason in new:
+            say(f"bad image: {reason}", sys.stderr)
+        self.note_bad(new)
+
+    def note_bad(self, reasons: list[str]) -> None:
+        """Count images that cannot be read, here or on another rank. Raises DataError for too many."""
+        self.bad += [reason for reason in dict.fromkeys(reasons) if reason not in self.bad]
         images = sum(map(len, self.dataset.domains.values())) or len(self.dataset)
         if self._training and len(self.bad) > tolerated_bad(images):
             raise DataError(f"{len(self.bad)} of {images} images cannot be read, repair or remove them: "

@@ -11,8 +11,8 @@ from data.companions import companions
 from data.readers import value_range
 from data.transforms import check_preprocess
 from models.auxiliary import check_auxiliary
+from options.devices import OTHER_DEVICES
 from options.recipes import RECIPES
-from util.distributed import ranks
 from util.errors import UsageError
 from util.loggers.registry import check_packages
 
@@ -58,12 +58,15 @@ def check_depth(opt: Namespace) -> None:
 def check_division(opt: Namespace) -> None:
     """A minibatch must be divided evenly over ranks and micro-batches."""
     flags = f"--accumulate {opt.accumulate}" if opt.accumulate > 1 else ""
-    if ranks.world_size() > 1:
-        flags = f"{ranks.world_size()} ranks" + (f" and {flags}" if flags else "")
-    number = opt.accumulate * ranks.world_size()
+    if opt.world_size > 1:
+        flags = f"{opt.world_size} ranks" + (f" and {flags}" if flags else "")
+    number = opt.accumulate * opt.world_size
     if opt.batch_size % number:
         raise UsageError(f"--batch_size {opt.batch_size} is of the whole minibatch, which {flags} cannot "
                          f"divide into {number} equal parts: use a multiple of {number}")
+    if opt.world_size > 1 and opt.gpu_ids in OTHER_DEVICES:
+        raise UsageError(f"--gpu_ids {opt.gpu_ids} works with one process alone: use CUDA's GPUs, or -1 for "
+                         "the CPU")
 
 
 def check_training(opt: Namespace) -> None:

@@ -38,6 +38,14 @@ def describe_device(device: torch.device) -> str:
     return f"CPU ({torch.get_num_threads()} threads){found}"
 
 
+def describe_ranks(opt: Namespace) -> str:
+    """How several processes share a minibatch; "" for one that works alone."""
+    if opt.world_size == 1:
+        return ""
+    return (f"{opt.world_size} ranks train one model: {opt.batch_size // opt.world_size} of the "
+            f"{opt.batch_size} images of --batch_size on each")
+
+
 def save_options(opt: Namespace, folder: Path) -> None:
     """Write <phase>_opt.txt and, for a run of train.py, opt.json."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,12 @@ communicates. The ranks' random number generators stay equal: what differs by im
 minibatch, and each rank takes its share (`share`).
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from functools import reduce
+from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -68,6 +71,58 @@ def highest(number: float, device: torch.device | None = None) -> float:
     """The greatest of the ranks' numbers: how they agree on a stop, an error or a count."""
     if not active():
         return number
-    held = torch.tensor(float(number), dtype=torch.float64, device=device)
+    return float(highest_of(torch.tensor(float(number), dtype=torch.float64, device=device)))
+
+
+def highest_of(tensor: Tensor) -> Tensor:
+    """The greatest of the ranks' numbers at each place of a tensor, of one shape on all of them."""
+    if not active():
+        return tensor
+    held = tensor.clone()
     dist.all_reduce(held, dist.ReduceOp.MAX)
-    return float(held)
+    return held
+
+
+def wait_for_all() -> None:
+    """Return once every rank has come here."""
+    highest(0)
+
+
+def gather_texts(text: str) -> list[str]:
+    """The ranks' texts, of any lengths, in the ranks' order."""
+    if not active():
+        return [text]
+    data = torch.tensor(list(text.encode()), dtype=torch.uint8)
+    sizes = gather(torch.tensor([len(data)])).tolist()
+    padded = torch.zeros(max(1, *sizes), dtype=torch.uint8)
+    padded[:len(data)] = data
+    rows = gather(padded[None]).numpy()
+    return [rows[number, :size].tobytes().decode() for number, size in enumerate(sizes)]
+
+
+def from_main(value: Any) -> Any:
+    """Rank 0's value, which JSON can hold, on every rank."""
+    return json.loads(gather_texts(json.dumps(value if is_main() else None))[0]) if active() else value
+
+
+def part(count: int) -> slice:
+    """This rank's run of so many things, all but equally long on all ranks."""
+    bounds = [count * number // world_size() for number in (rank(), rank() + 1)]
+    return slice(*bounds)
+
+
+def collect(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """On rank 0 the images, uint8, of all ranks in the ranks' order; {} on the others."""
+    found = dict(images) if is_main() else {}
+    if not active():
+        return found
+    shapes = gather_texts(json.dumps([(name, pixels.shape) for name, pixels in images.items()]))
+    for sender in range(1, world_size()):
+        for name, shape in json.loads(shapes[sender]):
+            if rank() == sender:
+                dist.send(torch.from_numpy(np.ascontiguousarray(images[name])), dst=0)
+            elif is_main():
+                pixels = torch.empty(shape, dtype=torch.uint8)
+                dist.recv(pixels, src=sender)
+                found[name] = pixels.numpy()
+    return found
