@@ -66,16 +66,14 @@ def devices_of_ranks(opt: Namespace) -> list[torch.device]:
     place = find_place()
     count = place.local_world_size if place else opt.world_size
     devices, found = named_devices(opt.gpu_ids), torch.cuda.device_count()
-    if count == 1:
-        return devices
     if devices[0].type == "cpu":
         return devices * count
     if opt.gpu_ids == "auto" and found >= count:
         return [torch.device(f"cuda:{number}") for number in range(count)]
     if len(devices) != count:
         named = f"PyTorch sees {found}" if opt.gpu_ids == "auto" else f"--gpu_ids {opt.gpu_ids} names"
-        raise UsageError(f"{count} ranks on this machine need a GPU each, but {named} {len(devices)}: start "
-                         "as many ranks as GPUs, or use --gpu_ids -1 for the CPU")
+        raise UsageError(f"ranks need a GPU each, {count} on this machine, but {named} {len(devices)}: start as "
+                         "many ranks as GPUs, or use --gpu_ids -1 for the CPU")
     return devices
 
 
