@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from data.image_folder import tolerated_bad
 from tests.faults.programs import PATIENCE
 from tests.faults.ranks import (
     ONCE,
@@ -102,10 +103,11 @@ def test_images_that_one_rank_cannot_read(rank: int, images: Path, tmp_path: Pat
     with tally(f"bad images on rank {rank}: saved by all, exit code 1"):
         ranks = Ranks(training, traps={rank: ("read_no_images", 5)})
         assert ranks.end() == [1, 1]
-        *bad, line = ranks.said
-        assert "images cannot be read" in line and all("bad image" in each for each in bad)
-        assert len(bad) == len(set(bad)) == 4
-        assert training.kept()["total_steps"] == training.rows() == 7
+        bad = [line for line in ranks.said if line.startswith("bad image")]
+        line, = set(ranks.said) - set(bad)
+        assert "images cannot be read" in line
+        assert len(bad) == len(set(bad)) == tolerated_bad(11) + 1
+        assert training.kept()["total_steps"] == training.rows() == 4 + tolerated_bad(11)
         assert Ranks(training, "--save_latest_freq", "4", resume=True).end() == [0, 0]
         assert_equal(training, whole)
 

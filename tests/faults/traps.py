@@ -157,17 +157,17 @@ def be_rank(rank: int, ranks: int, port: int, environment: dict[str, str], trap:
 
 
 def read_no_images(number: int) -> None:
-    """From so many readings on, no image can be read by this process."""
-    from data import base_dataset
-    original, readings = base_dataset.BaseDataset.__getitem__, 0
+    """From so many readings on, no image of the training can be read by this process."""
+    from data.unaligned_dataset import UnalignedDataset
+    original, readings = UnalignedDataset.__getitem__, 0
 
-    def reading(self: Any, position: Any) -> dict:
+    def reading(self: UnalignedDataset, position: Any) -> dict:
         nonlocal readings
         readings += 1
         item = original(self, position)
         return item | {"bad": [f"{readings}.png is torn"]} if readings >= number else item
 
-    base_dataset.BaseDataset.__getitem__ = reading
+    UnalignedDataset.__getitem__ = reading
 
 
 def have_other_files() -> None:
