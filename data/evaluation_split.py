@@ -11,6 +11,7 @@ from data import create_loader
 from data.image_folder import EXTENSIONS, find_images
 from data.image_list import is_list, parse
 from data.readers import readable
+from util.errors import RunError
 from util.images import Pixels, to_pixels
 
 PHASES = ("test", "val")    # splits to evaluate on; the first that has images is taken
@@ -43,14 +44,17 @@ class EvaluationImages:
     def batches(self, part: slice = slice(None)) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every readable image by name, as a batch of its own for the model. part: see `read`."""
         start, stop, _ = part.indices(len(self.names))
-        paths = self._dataset.domains[self._key].paths
-        behind = set(paths[stop:])
+        behind = set(self._dataset.domains[self._key].paths[stop:])
         self._loader.set_epoch(1, skip_images=start)
-        for batch in self._loader if start < stop else ():
-            path, = batch[f"{self._key}_paths"]
-            if path in behind:
-                return
-            yield self._name(path), batch
+        try:
+            for batch in self._loader if start < stop else ():
+                path, = batch[f"{self._key}_paths"]
+                if path in behind:
+                    return
+                yield self._name(path), batch
+        except RunError:        # not one can be read
+            if stop - start == len(self.names):
+                raise
 
     def _name(self, path: str) -> str:
         return self._dataset.relative_name(self._key, path)

@@ -72,8 +72,8 @@ def devices_of_ranks(opt: Namespace) -> list[torch.device]:
         return [torch.device(f"cuda:{number}") for number in range(count)]
     if len(devices) != count:
         named = f"PyTorch sees {found}" if opt.gpu_ids == "auto" else f"--gpu_ids {opt.gpu_ids} names"
-        raise UsageError(f"ranks need a GPU each, {count} on this machine, but {named} {len(devices)}: start as "
-                         "many ranks as GPUs, or use --gpu_ids -1 for the CPU")
+        raise UsageError(f"ranks need a GPU each, {count} on this machine, but {named} {len(devices)}: start "
+                         "as many ranks as GPUs, or use --gpu_ids -1 for the CPU")
     return devices
 
 

@@ -6,11 +6,11 @@ break when a process ends, however that happens, and carry its last words before
 
 import json
 import os
-import secrets
 import socket
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ class Lifeline:
 
     def listen(self) -> str:
         """On rank 0: take the others' connections. Returns what `connect` needs."""
-        token = secrets.token_hex(16)
+        token = uuid.uuid4().hex
         loopback = self.place.address in ("127.0.0.1", "localhost")
         listener = socket.create_server(("127.0.0.1" if loopback else "", 0),
                                         backlog=self.place.world_size)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from util.checkpoints.training_state import Trainable, TrainingState
 from util.console import say
 from util.distributed import ranks
-from util.errors import UsageError
+from util.errors import RunError, UsageError
 from util.images import Pixels
 from util.loggers.base import COUNT, SCORE, add_prefix
 from util.loggers.run_log import RunLog
@@ -111,6 +111,8 @@ class Evaluation:
         if not ranks.active():
             return read(slice(None))[0]
         images, drew = read(ranks.part(len(self.inputs.names)))
+        if not ranks.highest(len(images)):
+            raise RunError(f"none of the images in {self.inputs.folder} can be read")
         if not ranks.highest(drew):
             return ranks.collect(images)
         return read(slice(None))[0] if ranks.is_main() else {}
