@@ -85,6 +85,19 @@ def test_a_signal_that_is_passed_on_twice_still_saves(images: Path, tmp_path: Pa
         assert training.kept()["total_steps"] == training.rows()
 
 
+def test_a_rank_that_hangs(images: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, images, [*PAIR, "--n_epochs", "100"])
+    with tally("a rank hangs: the other ends after --distributed_timeout"):
+        ranks = Ranks(training, "--distributed_timeout", "5")
+        ranks.until_rows(4)
+        ranks[1].signal(signal.SIGSTOP)
+        assert ranks[0].end() == 1
+        line, = ranks.said
+        assert "rank 0 waited for another one in vain" in line and "--distributed_timeout" in line
+        ranks[1].signal(signal.SIGCONT)
+        assert ranks[1].end() == 1
+
+
 # ---- an error of one
 
 def test_nan_on_one_rank(images: Path, tmp_path: Path) -> None:
@@ -133,6 +146,15 @@ def test_out_of_memory_on_one_rank(images: Path, tmp_path: Path) -> None:
         assert ranks.end() == [1, 1]
         line, = ranks.said
         assert "rank 1: out of memory" in line and "a smaller --batch_size" in line
+
+
+def test_a_fault_of_the_program_on_one_rank(images: Path, tmp_path: Path) -> None:
+    with tally("a fault of the program on one rank: its traceback, once"):
+        ranks = Ranks(Training(tmp_path, images, PAIR), traps={1: ("fail_in_step", 5)})
+        assert ranks.end() == [1, 1]
+        said = "\n".join(ranks.said)
+        assert said.count("Traceback") == 1 and "ZeroDivisionError" in ranks[1].err
+        assert ranks[0].err == "train.py: error: rank 1: met the error above: ZeroDivisionError\n"
 
 
 # ---- the start

@@ -178,17 +178,26 @@ def have_other_files() -> None:
 
 def exhaust_memory(step: int) -> None:
     """A step finds no memory."""
+    raise_in_step(step, MemoryError())
+
+
+def fail_in_step(step: int) -> None:
+    """A step meets a fault of the program."""
+    raise_in_step(step, ZeroDivisionError())
+
+
+def raise_in_step(step: int, error: Exception) -> None:
     from models.base_model import BaseModel
     original, steps = BaseModel.train_step, 0
 
-    def starved(self: BaseModel, batch: Any) -> dict:
+    def raising(self: BaseModel, batch: Any) -> dict:
         nonlocal steps
         steps += 1
         if steps == step:
-            raise MemoryError
+            raise error
         return original(self, batch)
 
-    BaseModel.train_step = starved
+    BaseModel.train_step = raising
 
 
 def be_a_command() -> None:

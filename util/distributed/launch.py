@@ -27,10 +27,6 @@ def launch(ranks: int) -> int:
     reaches each of them once, by way of this process.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    shared = {"WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1",
-              "MASTER_PORT": store.port, "TORCHELASTIC_USE_AGENT_STORE": True, LAUNCHER: os.getpid(),
-              "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", max(1, cores // ranks))}
     processes: list[subprocess.Popen] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -42,10 +38,22 @@ def launch(ranks: int) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, pass_on)
     for rank in range(ranks):
-        own = {name: str(value) for name, value in (shared | {"RANK": rank, "LOCAL_RANK": rank}).items()}
-        processes.append(subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=os.environ | own,
-                                          start_new_session=True))
+        processes.append(subprocess.Popen([sys.executable, *sys.orig_argv[1:]], start_new_session=True,
+                                          env=os.environ | environment(rank, ranks, store.port)))
     return watch(processes)
+
+
+def environment(rank: int, ranks: int, port: int) -> dict[str, str]:
+    """What tells a process that it is one of so many ranks, which meet at a port of this machine.
+
+    The cores are shared out, unless OMP_NUM_THREADS says how many threads each rank has.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks,
+              "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": True,
+              LAUNCHER: os.getpid(),
+              "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", max(1, cores // ranks))}
+    return {name: str(value) for name, value in values.items()}
 
 
 def watch(processes: list[subprocess.Popen]) -> int:

@@ -161,11 +161,11 @@ def raise_as_one(error: BaseException, lifeline: Lifeline) -> None:
     code = 2 if isinstance(error, UsageError) else 1
     if broken:
         if "imed out" in str(error):
-            error = RunError(f"rank {rank} waited for another one in vain, as long as {TIMEOUT_FLAG} says "
-                             f"({_short(str(error))})")
+            error = RunError(f"rank {rank} waited for another one in vain, as long as {TIMEOUT_FLAG} says; "
+                             "see whether all machines and processes are there")
         else:
             traceback.print_exc()
-            error = RunError(f"rank {rank} met the error above: {type(error).__name__}")
+            error = RunError(f"met the error above: {type(error).__name__}")
     told = lifeline.announce(code, f"rank {rank}: {error}")
     if rank and told:
         raise SystemExit(code) from error

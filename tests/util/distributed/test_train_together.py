@@ -62,8 +62,9 @@ def test_scores_are_those_of_one_rank(generator: str, images: Path, tmp_path: Pa
     assert Ranks(two).end() == [0, 0]
     scores = [[row["metrics"] for row in rows(training.folder, "evaluations")] for training in (one, two)]
     assert scores[0] == scores[1] and len(scores[0]) == 1
-    weights = [torch.load(training.folder / "best_net_G.pth", weights_only=True) for training in (one, two)]
-    assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-20) for name in weights[0])
+    first, second = (torch.load(training.folder / "best_net_G.pth", weights_only=True)
+                     for training in (one, two))
+    assert all(torch.allclose(first[name], second[name], rtol=0, atol=1e-20) for name in first)
 
 
 def test_one_unreadable_part_is_no_error(images: Path, tmp_path: Path) -> None:
