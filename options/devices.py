@@ -71,9 +71,10 @@ def devices_of_ranks(opt: Namespace) -> list[torch.device]:
     if opt.gpu_ids == "auto" and found >= count:
         return [torch.device(f"cuda:{number}") for number in range(count)]
     if len(devices) != count:
-        named = f"PyTorch sees {found}" if opt.gpu_ids == "auto" else f"--gpu_ids {opt.gpu_ids} names"
-        raise UsageError(f"ranks need a GPU each, {count} on this machine, but {named} {len(devices)}: start "
-                         "as many ranks as GPUs, or use --gpu_ids -1 for the CPU")
+        named = (f"PyTorch sees {found}" if opt.gpu_ids == "auto"
+                 else f"--gpu_ids {opt.gpu_ids} names {len(devices)}")
+        raise UsageError(f"ranks need a GPU each, {count} on this machine, but {named}: start as many ranks as "
+                         "GPUs, or use --gpu_ids -1 for the CPU")
     return devices
 
 
