@@ -17,7 +17,6 @@ from data.evaluation_split import evaluation_split, fixed_inputs
 from data.loader import Loader
 from models import create_model
 from models.base_model import BaseModel
-from models.execution.updates import check_agreement
 from options.describe import describe, describe_ranks, save_options
 from options.restart import parse_training
 from util.checkpoints.disk_space import describe_space
@@ -148,7 +147,6 @@ def save_or_leave(model: BaseModel, state: TrainingState, progress: Progress,
                   stop: Alone | Agreement) -> None:
     """Save the latest state, then end the program if a signal asked for it."""
     leaving = stop.received
-    check_agreement(model.networks)
     state.save("latest", model, progress)
     if leaving and progress.epoch <= progress.last_epoch:
         say(f"{leaving.name}: ends; kept is {state.last_good} in {state.folder}; --continue_train goes on")

@@ -73,8 +73,8 @@ def devices_of_ranks(opt: Namespace) -> list[torch.device]:
     if len(devices) != count:
         named = (f"PyTorch sees {found}" if opt.gpu_ids == "auto"
                  else f"--gpu_ids {opt.gpu_ids} names {len(devices)}")
-        raise UsageError(f"ranks need a GPU each, {count} on this machine, but {named}: start as many ranks as "
-                         "GPUs, or use --gpu_ids -1 for the CPU")
+        raise UsageError(f"ranks need a GPU each, {count} on this machine, but {named}: start as many ranks "
+                         "as GPUs, or use --gpu_ids -1 for the CPU")
     return devices
 
 

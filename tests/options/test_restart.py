@@ -1,4 +1,4 @@
-"""A training that torchrun starts again goes on with what the same launch has saved, and with nothing else."""
+"""A training that torchrun starts again goes on with what that launch has saved, and with nothing else."""
 
 import json
 import sys
@@ -10,7 +10,8 @@ from options.restart import parse_training, without_beginning
 
 
 def test_flags_of_the_beginning_are_left_out() -> None:
-    words = "--lr 0.1 --epoch_count 3 --continue_train --epoch=5 --pretrained_name other --config a.json --name x"
+    words = ("--lr 0.1 --epoch_count 3 --continue_train --epoch=5 --pretrained_name other --config a.json "
+             "--name x")
     assert without_beginning(words.split()) == ["--lr", "0.1", "--name", "x"]
 
 

@@ -13,9 +13,10 @@ from PIL import Image
 from tests.faults.ranks import Ranks
 from tests.faults.trainings import Training
 
-FLAGS = ("--load_size 36 --crop_size 32 --ngf 2 --ndf 2 --netF_nc 4 --netG resnet_4blocks --nce_layers 0,4 "
-         "--num_patches 8 --num_threads 0 --batch_size 2 --gpu_ids -1 --display_id 0 --print_freq 2 "
-         "--n_epochs 1 --n_epochs_decay 0 --save_epoch_freq 1 --evaluation_freq 4 --update_html_freq 4").split()
+FLAGS = ("--load_size 36 --crop_size 32 --ngf 2 --ndf 2 --netF_nc 4 --netG resnet_4blocks --nce_layers "
+         "0,4 --num_patches 8 --num_threads 0 --batch_size 2 --gpu_ids -1 --display_id 0 --print_freq "
+         "2 --n_epochs 1 --n_epochs_decay 0 --save_epoch_freq 1 --evaluation_freq 4 --update_html_freq "
+         "4").split()
 
 
 @pytest.fixture(scope="module")
