@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.base_model import BaseModel, Batch
 from models.diffaugment import augment
 from models.losses.gan import OBJECTIVES, gradient_penalty

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models import parts
+import models.networks.parts as parts
 from models.losses.auxiliary import FEATURES, LOSSES, PAIRS, Auxiliary, with_channels
 from models.precision import in_float32
 from util.errors import UsageError

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import ema, parts
+from models import ema
 from models.auxiliary import AuxiliaryLosses, create_auxiliary
-from models.ema import EMA
 from models.execution.compiled import announce_first_step, compile_network
 from models.execution.graphed_step import Batch, GraphedStep, graph_for
 from models.execution.micro_batches import MicroBatches, remembered
-from models.execution.updates import SharedGradients, Update, check_agreement, mean_losses, parameters_of
+from models.execution.over_ranks import check_agreement, over_ranks
 from models.networks.base import Generator, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer
@@ -52,10 +51,10 @@ class BaseModel(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.losses: dict[str, Tensor] = {}
-        self.ema: EMA | None = None
+        self.ema: ema.EMA | None = None
         self.graphed: GraphedStep | None = None
         self.micro_batches: MicroBatches | None = None
-        self.gradients = SharedGradients()
+        self.over_ranks = over_ranks(self)
         self.auxiliary: AuxiliaryLosses | None = create_auxiliary(opt) if opt.isTrain else None
         self.precision = Precision(opt.precision, opt.device,
                                    fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
@@ -69,8 +68,7 @@ class BaseModel(ABC):
     def optimize_parameters(self) -> None:
         """One update of every network on what `set_input` took. What is shown goes into `losses`, G among it.
 
-        A model may declare it with a parameter `batch`, and return the losses.
-        """
+        A model may declare it with a parameter `batch`, and return the losses."""
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
@@ -98,7 +96,8 @@ class BaseModel(ABC):
         optimizer = torch.optim.Adam(list(parameters), lr=self.first_rate(name), fused=True,
                                      betas=(self.opt.beta1, self.opt.beta2), weight_decay=weight_decay)
         self.optimizers[name] = optimizer
-        self.gradients.watch(optimizer)
+        if self.over_ranks:
+            self.over_ranks.watch(optimizer)
         self.schedule.add_plateau(optimizer)
         return optimizer
 
@@ -120,15 +119,12 @@ class BaseModel(ABC):
         """Why no CUDA graph can stand for a step, in words; "" where one can.
 
         One can where all steps of equal `draw_choices` run the same operations on the same memory, with no
-        number that the host counts. A class answers for itself alone: its subclass answers anew.
-        """
+        number that the host counts. A class answers for itself alone: its subclass answers anew."""
         return ""
 
     def remember(self) -> list[Callable[[], None]]:
-        """Functions that bring back what a step changes in place, beside weights, moments, random numbers.
-
-        With --accumulate a step is computed several times from one beginning. A class answers for itself.
-        """
+        """Functions that bring back what a step changes in place, beside weights, moments and random numbers:
+        --accumulate computes it several times from one beginning. A class answers for itself alone."""
         return [remembered(buffer) for net in self.networks.values() for buffer in net.buffers()]
 
     # ---- training
@@ -138,14 +134,12 @@ class BaseModel(ABC):
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take a minibatch and update every network. Returns the losses, detached scalars on the device."""
-        choices, images = self.draw_choices(), len(batch[self.input_key])
-        with parts.over_ranks(images // self.groups):
-            losses = self.graphed(batch, choices) if self.graphed else self.eager_step(batch)
-        self.losses = mean_losses(losses)
+        choices, step = self.draw_choices(), self.over_ranks or self.eager_step
+        self.losses = self.graphed(batch, choices) if self.graphed else step(batch)
         if self.schedule.plateaus:
             self.schedule.add_loss(self.losses["G"])
         if self.ema:
-            self.ema.update(images=images * ranks.world_size())
+            self.ema.update(images=len(batch[self.input_key]) * ranks.world_size())
         return self.losses
 
     def draw_choices(self) -> tuple[Any, ...]:
@@ -180,21 +174,26 @@ class BaseModel(ABC):
     def update(self, *names: str, loss: Tensor, largest_norm: float | None = None) -> None:
         """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
 
-        largest_norm: the gradient of a network's optimizer is shortened to it.
-
-        The sum of what generators minimise (names that begin with G), the losses of --auxiliary among it, is
-        shown as the loss G. A network without an optimizer has nothing to learn and is passed over.
+        largest_norm: each network's gradient is shortened to it. The sum of what generators minimise (names
+        that begin with G), the losses of --auxiliary among it, is shown as the loss G. A network without an
+        optimizer has nothing to learn and is passed over.
         """
         if any(name.startswith("G") for name in names):
             if self.auxiliary and "G" not in self.losses:
                 loss = self.auxiliary.add_to(loss, self)
             self.losses["G"] = self.losses["G"] + loss if "G" in self.losses else loss
-        update = Update([self.optimizers[name] for name in names if name in self.optimizers], loss,
-                        self.precision, self.gradients, largest_norm)
         if self.micro_batches:
-            self.micro_batches.make(update)
+            self.micro_batches.update(names, loss, largest_norm)
         else:
-            update.make()
+            self.precision.backward(loss, self.parameters_of(*names))
+            self.step(*names, largest_norm=largest_norm)
+
+    def step(self, *names: str, largest_norm: float | None = None) -> None:
+        """Step the networks of these names on the mean over the ranks of their gradients."""
+        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
+        if self.over_ranks:
+            self.over_ranks.average(optimizers)
+        self.precision.step_all(optimizers, largest_norm)
 
     def output(self) -> Tensor:
         """What G makes of real_A's first images, pixel by pixel at its place: what --auxiliary looks at."""
@@ -202,7 +201,8 @@ class BaseModel(ABC):
 
     def parameters_of(self, *names: str) -> list[nn.Parameter]:
         """What the optimizers of the networks of these names change."""
-        return parameters_of(self.optimizers[name] for name in names if name in self.optimizers)
+        return [parameter for name in names if name in self.optimizers
+                for group in self.optimizers[name].param_groups for parameter in group["params"]]
 
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate of an epoch (from 1)."""
@@ -225,8 +225,8 @@ class BaseModel(ABC):
         lines = []
         for name, net in self.networks.items():
             lines += [str(net)] if layers else []
-            millions = sum(p.numel() for p in net.parameters()) / 1e6
-            lines.append(f"[Network {name}] {millions:.3f} M parameters")
+            count = sum(p.numel() for p in net.parameters())
+            lines.append(f"[Network {name}] {count / 1e6:.3f} M parameters")
         return "\n".join(lines)
 
     # ---- translation

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
 from models.contrastive.momentum_queue import MomentumQueue

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from models import parts
+import models.networks.parts as parts
 from util.errors import UsageError
 
 SHIFT = 1 / 8       # part of a side that an image moves at most

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.adversarial import AdversarialModel, build_discriminator, build_generator, from_pools
 from models.losses.distance import RunningMoments, half_distances, pair_distances
 from util.flags import integer, number

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.base_model import Batch
 from models.drit_flags import add_drit_flags, check_drit, check_images, content_layers
 from models.losses.drit import (

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.adversarial import check_crop
 from models.base_model import Batch
 from models.multimodal import MultimodalModel

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.contrastive.momentum_queue import MomentumQueue
 from models.losses.auxiliary import with_channels
 from models.networks.base import Generator

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.networks.patch_sampler import sample_locations
 from models.precision import at_least_float32, in_float32
 

@@ -2,7 +2,7 @@
 
 The step of a model is Python that updates one network and goes on with the new one. So that it can stay as it
 is written, it is run on every micro-batch, and broken off where it needs what only all of them together have:
-the gradients of an update, or tensors of all images (`models.parts.whole`). When the last has come there, the
+the gradients of an update, or tensors of all images (`parts.whole`). When the last has come there, the
 need is met, and the step is run again on the others: with the same random numbers, the weights as they were
 at each moment, and what was already found in its place. The last one simply goes on.
 
@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import parts
-from models.execution.updates import Update
-from models.parts import Division
+import models.networks.parts as parts
+from models.execution.over_ranks import gather, total
+from models.networks.parts import Division
+from models.precision import Precision
 from util.distributed import ranks
 from util.errors import UsageError
 
@@ -37,7 +38,10 @@ class Model(Protocol):
     device: torch.device
     input_key: str
     groups: int
+    precision: Precision
 
+    def parameters_of(self, *names: str) -> list[nn.Parameter]: ...
+    def step(self, *names: str, largest_norm: float | None = None) -> None: ...
     def run_step(self, batch: Batch) -> None: ...
     def remember(self) -> list[Callable[[], None]]: ...
 
@@ -72,7 +76,7 @@ class MicroBatches:
         self.model, self.count = model, count
         self._micro = 0                 # the micro-batch under way
         self._event = 0                 # how many needs of all it has come to in this run
-        self._met: list[Updated | list[list[Tensor]]] = []      # the needs that are met, in order
+        self._met: list[Updated | list[Tensor]] = []      # the needs that are met, in order
         self._given: dict[int, list[Tensor]] = {}               # towards the next: what each micro-batch gave
 
     def __call__(self, batch: Batch) -> None:
@@ -104,9 +108,9 @@ class MicroBatches:
 
     def _run(self, batch: Batch) -> bool:
         """The step on a micro-batch. Returns whether it came to its end."""
-        division = Division(
-            images=max(1, len(batch[self.model.input_key]) // self.model.groups), exchange=self.exchange,
-            number=self._micro * ranks.world_size() + ranks.rank(), count=self.count * ranks.world_size())
+        there = ranks.world_size()
+        division = Division(len(batch[self.model.input_key]) // self.model.groups,
+                            self._micro * there + ranks.rank(), self.count * there, self.gather, total)
         try:
             with parts.divided(division):
                 self.model.run_step(batch)
@@ -114,26 +118,27 @@ class MicroBatches:
             return False
         return True
 
-    def exchange(self, tensors: list[Tensor]) -> list[list[Tensor]]:
-        """Those of all micro-batches, in order."""
+    def gather(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Each tensor with those of all micro-batches and ranks, one behind the other."""
         if self._event == len(self._met):
-            self._give(tensors)
-            self._met.append([self._given[n] for n in range(self.count)])
+            self._give(gather(tensors))
+            together = zip(*(self._given[n] for n in range(self.count)), strict=True)
+            self._met.append([torch.cat(list(x)) for x in together])
             self._given = {}
         self._event += 1
         return self._met[self._event - 1]
 
-    def make(self, update: Update) -> None:
-        """An update by the mean over the micro-batches of their gradients."""
+    def update(self, names: Sequence[str], loss: Tensor, largest_norm: float | None) -> None:
+        """BaseModel.update's work, by the mean over the micro-batches of their gradients."""
+        model, parameters = self.model, self.model.parameters_of(*names)
         if self._event == len(self._met):
-            update.backward(1 / self.count)
+            model.precision.backward(loss / self.count, parameters)
             self._give([])
             self._given = {}
-            parameters = update.parameters()
             before = [parameter.data for parameter in parameters]
             for parameter in parameters:
                 parameter.data = parameter.data.clone()
-            update.step()
+            model.step(*names, largest_norm=largest_norm)
             self._met.append(Updated(parameters, before, [parameter.data for parameter in parameters]))
         else:
             self._met[self._event].redo()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.precision import in_float32
 
 

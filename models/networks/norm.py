@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.networks.base import NetworkError
 from models.networks.resample import LinearMap
 from models.precision import at_least_float32, is_channels_last, own_dtype, to_channels_last

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.networks.norm import norm_over_ranks
 from models.precision import at_least_float32, order_of, own_dtype
 

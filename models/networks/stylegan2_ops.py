@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.networks.resample import Blur
 
 SLOPE = 0.2

@@ -83,7 +83,8 @@ class ReferenceModel(OfFile, BaseModel):
             optimizer._step_supports_amp_scaling = True
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-        self.gradients.watch(optimizer)
+        if self.over_ranks:
+            self.over_ranks.watch(optimizer)
         if self.precision.name == "fp16":
             optimizer.register_step_pre_hook(lambda optimizer, *_: self.precision.unscale(optimizer))
             skip_broken_updates(optimizer)

@@ -12,7 +12,7 @@ discriminators have no norm.
 import torch
 from torch import Tensor, nn
 
-from models import parts
+import models.networks.parts as parts
 from models.networks.base import Network
 from models.networks.norm import InstanceNorm
 from models.networks.resample import ReflectPad

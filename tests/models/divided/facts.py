@@ -14,12 +14,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from models import create_model, parts
+import models.networks.parts as parts
+from models import create_model
 from models.base_model import BaseModel
 from models.cut_model import CUTModel
-from models.execution.updates import check_agreement
+from models.execution.over_ranks import check_agreement, gather, total
 from models.networks.norm import BatchNorm
-from models.parts import Division
+from models.networks.parts import Division
 from options.train_options import TrainOptions
 from tests.adversarial import batch_of
 from tests.reference_files import dropped_in
@@ -163,7 +164,7 @@ def batch_norm(rank: int) -> list[float]:
     found = []
     for norm, part in ((ours, share), (theirs, slice(None))):
         x = images[part].clone().requires_grad_()
-        with parts.divided(Division(2, rank, 2)) if norm is ours else nullcontext():
+        with parts.divided(Division(2, rank, 2, gather, total)) if norm is ours else nullcontext():
             y = norm(x)
             loss = (y.square() * weights[part]).mean()
             gradient, = torch.autograd.grad(loss, x, create_graph=True)

@@ -126,8 +126,8 @@ class Ranks:
 
     def __init__(self, count: int, plan: Sequence[tuple[str, int]], folder: Path):
         self._out = folder / f"{count}.pt"
-        command = [sys.executable, "-m", __name__, str(folder / f"{count}.store"), str(self._out), str(count),
-                   json.dumps(plan)]
+        command = [sys.executable, "-m", "tests.models.divided.training", str(folder / f"{count}.store"),
+                   str(self._out), str(count), json.dumps(plan)]
         self._processes = [subprocess.Popen([*command, str(rank)], cwd=ROOT) for rank in range(count)]
 
     def results(self) -> dict[tuple[str, int], dict[str, list[Tensor]]]:

@@ -10,9 +10,13 @@ from models import create_model
 from models.base_model import BaseModel
 from models.cut_model import CUTModel
 from models.execution import micro_batches
+from models.execution.graphed_step import graph_for
 from models.execution.micro_batches import BrokenOff, split
 from options.train_options import TrainOptions
+from scripts.benchmarks.memory import peak_bytes
 from tests.adversarial import batch_of
+from tests.models.divided.cases import CASES
+from util.distributed import ranks
 from util.errors import UsageError
 
 SMALL = ("--dataroot x --gpu_ids -1 --netG resnet_4blocks --netD n_layers --n_layers_D 1 --ngf 2 --ndf 2 "
@@ -78,6 +82,45 @@ def test_a_step_holds_the_activations_of_one_micro_batch(monkeypatch):
     monkeypatch.setattr(model.netG, "forward_with_features", lambda *args: (count_graphs(), plain(*args))[1])
     model.train_step(batch_of(4, step=1))
     assert before == 0 and len(left) == 3 and max(left[1:]) <= left[0], left
+
+
+@pytest.mark.parametrize("name, events", [
+    ("FastCUT", 2), ("CUT, queue alone", 3), ("CycleGAN", 2), ("CycleGAN, pools", 3),
+    ("SelfDistance", 3), ("DistanceGAN, pool", 4), ("DRIT", 2)])
+def test_passes_of_a_step(name, events, monkeypatch):
+    """As docs/distributed.md lists them: each micro-batch for each need of all, but the last goes on."""
+    case = CASES[name]
+    model = create_model(TrainOptions().parse(
+        f"--dataroot x --gpu_ids -1 --batch_size {case.batch} --accumulate 2 {case.flags}".split()))
+    runs, plain = [], model.run_step
+    monkeypatch.setattr(model, "run_step", lambda batch: (runs.append(1), plain(batch)))
+    model.train_step(batch_of(case.batch, side=model.opt.crop_size))
+    assert len(runs) == events + 1
+    if name == "DRIT":      # a whole step is the second of two
+        model.train_step(batch_of(case.batch, side=model.opt.crop_size))
+        assert len(runs) == events + 1 + 7 + 1
+
+
+def test_a_step_takes_the_memory_of_one_micro_batch():
+    """Counted bytes: of one image, of four in four micro-batches, and of four at once."""
+    flags = "--netG resnet_4blocks --ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --nce_layers 0,4,8"
+    one, parts, four = (peak_bytes(f"{flags} {more}", 64, batch) for more, batch in (
+        ("", 1), ("--batch_size 4 --accumulate 4", 4), ("--batch_size 4", 4)))
+    assert parts < 1.25 * one and four > 3.5 * one
+
+
+@pytest.mark.parametrize("ranks_there, micro, reason", [
+    (2, None, "several ranks share their gradients"), (1, object(), "--accumulate breaks a step off")])
+def test_no_graph_stands_for_a_divided_step(ranks_there, micro, reason, monkeypatch, capsys):
+    class OnAGPU:
+        device, micro_batches = torch.device("cuda", 0), micro
+
+        def graph_obstacle(self) -> str:
+            return ""
+
+    monkeypatch.setattr(ranks, "world_size", lambda: ranks_there)
+    assert graph_for(OnAGPU()) is None
+    assert f"--cuda_graph: the steps run without a graph, {reason}" in capsys.readouterr().out
 
 
 def test_attributes_are_those_of_the_last_run_and_losses_are_means():

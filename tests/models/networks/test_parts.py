@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from models import parts
+import models.networks.parts as parts
 from models.networks.norm import BatchNorm
+from models.networks.parts import Division
 from models.networks.patch_sampler import PatchNorm
-from models.parts import Division
 
 
 def test_nothing_changes_outside_a_step():
@@ -28,7 +28,7 @@ def test_the_parts_draws_are_those_of_the_whole_minibatch(groups):
 
     shares = []
     for number in range(3):
-        with parts.divided(Division(images=2, number=number, count=3)):
+        with parts.divided(Division(2, number, 3, gather=list, total=torch.clone)):
             shares.append(parts.drawn(draw, groups * 2, dim=1).view(5, groups, 2))
     assert torch.equal(torch.cat(shares, 2), draw(groups * 6).view(5, groups, 6))
 
@@ -36,12 +36,11 @@ def test_the_parts_draws_are_those_of_the_whole_minibatch(groups):
 def test_own_takes_back_what_whole_gathers_and_its_gradient_is_that_of_the_mean():
     """f of all images is computed in each part; its gradient to an image, over the parts, is f's own."""
     images = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
-    blocks = [list(images.detach().chunk(3))]
     right, = torch.autograd.grad(images.softmax(0).square().sum(), images)
     found = []
     for number in range(3):
         mine = images.detach()[2 * number:2 * number + 2].requires_grad_()
-        division = Division(2, number, 3, exchange=lambda _: [[block] for block in blocks[0]])
+        division = Division(2, number, 3, gather=lambda _: [images.detach()], total=torch.clone)
         with parts.divided(division):
             together, = parts.whole(mine)
             assert torch.equal(parts.own(together), mine)

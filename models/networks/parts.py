@@ -14,29 +14,26 @@ and, within m, those of the ranks before r.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
-
-from util.distributed import ranks
-
-Exchange = Callable[[list[Tensor]], Sequence[Sequence[Tensor]]]
 
 
 @dataclass(frozen=True)
 class Division:
-    """images: of a domain in a part. number: which of `count` parts this is, from 0.
+    """How the minibatch of a step is divided, and how its parts share tensors.
 
-    exchange: with --accumulate, gives a micro-batch's tensors to the others; returns those of all.
+    images: of a domain in a part. number: which of `count` parts this is, from 0. gather: of tensors of this
+    part, each with those of all parts, one behind the other. total: the sum of a tensor over the parts.
     """
 
     images: int
     number: int
     count: int
-    exchange: Exchange | None = None
+    gather: Callable[[Sequence[Tensor]], Sequence[Tensor]]
+    total: Callable[[Tensor], Tensor]
 
 
 _division: Division | None = None       # of the step under way
@@ -51,13 +48,6 @@ def divided(division: Division) -> Iterator[None]:
         yield
     finally:
         _division = before
-
-
-def over_ranks(images: int) -> AbstractContextManager[None]:
-    """Within it a step is computed on the ranks' parts, so many images of a domain each."""
-    if ranks.world_size() == 1:
-        return nullcontext()
-    return divided(Division(images, ranks.rank(), ranks.world_size()))
 
 
 def count() -> int:
@@ -103,9 +93,7 @@ def whole(*tensors: Tensor) -> tuple[Tensor, ...]:
     """
     if count() == 1:
         return tensors
-    blocks = [ranks.gather(x.detach()) for x in tensors]
-    if _division.exchange:
-        blocks = [torch.cat(list(x)) for x in zip(*_division.exchange(blocks), strict=True)]
+    blocks = _division.gather([x.detach() for x in tensors])
     return tuple(_Among.apply(x, block, number(), count()) for x, block in zip(tensors, blocks, strict=True))
 
 
@@ -124,19 +112,16 @@ class _Among(torch.autograd.Function):
 
 
 def summed(x: Tensor) -> Tensor:
-    """The sum of x over the ranks, which must hold all parts: not for --accumulate. Its gradient is summed,
-    too, and can be differentiated again.
-    """
-    return _Sum.apply(x)
+    """The sum of x over the parts. Its gradient is summed, too, and can be differentiated again."""
+    return _Sum.apply(x, _division.total)
 
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        x = x.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(x)
-        return x
+    def forward(ctx, x: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.total = total
+        return total(x)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        return _Sum.apply(gradient)
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Sum.apply(gradient, ctx.total), None

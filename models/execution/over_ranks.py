@@ -1,38 +1,56 @@
-"""An update of networks, and what the ranks that train one model share of it: gradients and shown losses."""
+"""A training step on several ranks: each takes its part of the minibatch, and they share what they find."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.precision import Precision
+import models.networks.parts as parts
+from models.networks.parts import Division
 from util.distributed import ranks
 from util.errors import RunError
 
 
-class SharedGradients:
-    """Every update of an optimizer that it watches follows the mean of the ranks' gradients.
+class Model(Protocol):
+    """What it needs of a model; models.base_model.BaseModel is one."""
 
-    BaseModel.update asks for that ahead of a step, in one message for all of its networks. An optimizer that
-    is stepped by somebody else is caught at its step, so that none can be forgotten.
+    input_key: str
+    groups: int
+
+    def eager_step(self, batch: Mapping[str, Any]) -> dict[str, Tensor]: ...
+
+
+class OverRanks:
+    """A model's training steps on this rank's part of each minibatch.
+
+    Every update of an optimizer that it watches follows the mean of the ranks' gradients. BaseModel.step asks
+    for that first, in one message for all of its networks. An optimizer that is stepped by somebody else is
+    caught at its step, so that none can be forgotten.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: Model):
+        self.model = model
         self._averaged: set[int] = set()        # ids of the optimizers whose gradients are means already
 
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """A step. Returns the means over the ranks of its losses."""
+        images = len(batch[self.model.input_key]) // self.model.groups
+        with parts.divided(Division(images, ranks.rank(), ranks.world_size(), gather, total)):
+            return mean_losses(self.model.eager_step(batch))
+
     def watch(self, optimizer: Optimizer) -> None:
-        if ranks.world_size() > 1:
-            optimizer.register_step_pre_hook(self._before_step)
+        optimizer.register_step_pre_hook(self._before_step)
 
     def average(self, optimizers: Iterable[Optimizer]) -> None:
         """Put the ranks' mean in the place of every gradient. In fp16 they are scaled still: where one rank's
         overflows the mean does, so that all ranks leave the update out.
         """
-        optimizers = list(optimizers)
-        ranks.average([p.grad for p in parameters_of(optimizers) if p.grad is not None])
-        self._averaged |= set(map(id, optimizers))
+        for optimizer in (optimizers := list(optimizers)):
+            self._averaged.add(id(optimizer))
+        ranks.average([parameter.grad for optimizer in optimizers for group in optimizer.param_groups
+                       for parameter in group["params"] if parameter.grad is not None])
 
     def _before_step(self, optimizer: Optimizer, *_: object) -> None:
         if id(optimizer) not in self._averaged:
@@ -40,51 +58,25 @@ class SharedGradients:
         self._averaged.discard(id(optimizer))
 
 
-@dataclass
-class Update:
-    """An update of all that some optimizers change, by the gradients of a loss into these parameters alone.
-
-    largest_norm: an optimizer's gradient is shortened to it.
-    """
-
-    optimizers: Sequence[Optimizer]
-    loss: Tensor
-    precision: Precision
-    gradients: SharedGradients
-    largest_norm: float | None = None
-
-    def make(self) -> None:
-        self.backward()
-        self.step()
-
-    def backward(self, part: float = 1.0) -> None:
-        """Add the gradients of this part of the loss."""
-        loss = self.loss if part == 1 else self.loss * part
-        self.precision.backward(loss, self.parameters())
-
-    def step(self) -> None:
-        """Step on the mean over the ranks of their gradients, which are then gone."""
-        self.gradients.average(self.optimizers)
-        for optimizer in self.optimizers:
-            if self.largest_norm is not None:
-                self.precision.clip(optimizer, self.largest_norm)
-            self.precision.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-
-    def parameters(self) -> list[nn.Parameter]:
-        return parameters_of(self.optimizers)
+def over_ranks(model: Model) -> OverRanks | None:
+    """None where there is one rank."""
+    return OverRanks(model) if ranks.world_size() > 1 else None
 
 
-def parameters_of(optimizers: Iterable[Optimizer]) -> list[nn.Parameter]:
-    """What optimizers change."""
-    return [parameter for optimizer in optimizers for group in optimizer.param_groups
-            for parameter in group["params"]]
+def gather(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Each tensor with those of all ranks, one behind the other."""
+    return [ranks.gather(x) for x in tensors]
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum over the ranks."""
+    return ranks.gather(x[None]).sum(0)
 
 
 def mean_losses(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The means over the ranks of a step's losses; the tensors themselves where there is one rank."""
-    if ranks.world_size() == 1 or not losses:
-        return dict(losses)
+    """The means over the ranks of a step's losses."""
+    if not losses:
+        return {}
     together = torch.stack([loss.float() for loss in losses.values()])
     ranks.average([together])
     return dict(zip(losses, together.unbind(), strict=True))
