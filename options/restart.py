@@ -9,9 +9,8 @@ from options.train_options import TrainOptions
 from util.checkpoints.run_record import recorded_launch
 from util.distributed.place import is_restarted, launch_name
 
-# What says where a run begins; True: a value follows.
-BEGINNING = {"--continue_train": False, "--pretrained_name": True, "--epoch": True, "--epoch_count": True,
-             "--config": True}
+# What says where a run begins.
+BEGINNING = {"--continue_train", "--pretrained_name", "--epoch", "--epoch_count", "--config"}
 
 
 def parse_training() -> Namespace:
@@ -26,11 +25,10 @@ def parse_training() -> Namespace:
 def without_beginning(argv: Sequence[str]) -> list[str]:
     """The words but for flags that say where a run begins, with their values."""
     kept: list[str] = []
-    words = iter(argv)
-    for word in words:
-        flag, joined, _ = word.partition("=")
-        if flag not in BEGINNING:
+    left_out = False
+    for word in argv:
+        if word.startswith("--"):
+            left_out = word.partition("=")[0] in BEGINNING
+        if not left_out:
             kept.append(word)
-        elif BEGINNING[flag] and not joined:
-            next(words, None)
     return kept

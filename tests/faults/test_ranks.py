@@ -165,7 +165,7 @@ STARTS = {
     "a flag is wrong on all": ({"flags": {r: ["--lr", "-1"] for r in (0, 1)}}, 2, "--lr is -1"),
     "a flag is wrong on one": ({"flags": {1: ["--lr", "-1"]}}, 2, "rank 1: --lr is -1"),
     "a batch that does not divide": ({"flags": {r: ["--batch_size", "3"] for r in (0, 1)}}, 2,
-                                     "--batch_size is 3"),
+                                     "--batch_size 3 is of the whole minibatch"),
     "fewer images than ranks": ({"flags": {r: ["--max_dataset_size", "1"] for r in (0, 1)}}, 2,
                                 "an epoch has only 1 images"),
     "rank 1 does not come": ({"absent": (1,), "flags": {0: ["--distributed_timeout", "2"]}}, 1,

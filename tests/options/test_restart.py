@@ -13,6 +13,7 @@ def test_flags_of_the_beginning_are_left_out() -> None:
     words = ("--lr 0.1 --epoch_count 3 --continue_train --epoch=5 --pretrained_name other --config a.json "
              "--name x")
     assert without_beginning(words.split()) == ["--lr", "0.1", "--name", "x"]
+    assert without_beginning(["--continue_train", "auto", "--lr", "0.1"]) == ["--lr", "0.1"]
 
 
 @pytest.fixture

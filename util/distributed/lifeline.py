@@ -53,8 +53,10 @@ class Lifeline:
     def listen(self) -> str:
         """On rank 0: take the others' connections. Returns what `connect` needs."""
         token = uuid.uuid4().hex
-        loopback = self.place.address in ("127.0.0.1", "localhost")
-        listener = socket.create_server(("127.0.0.1" if loopback else "", 0),
+        everywhere = self.place.address not in ("127.0.0.1", "localhost")
+        both = everywhere and socket.has_dualstack_ipv6()
+        listener = socket.create_server(("" if everywhere else "127.0.0.1", 0), dualstack_ipv6=both,
+                                        family=socket.AF_INET6 if both else socket.AF_INET,
                                         backlog=self.place.world_size)
         self._links[0] = listener
         self._thread(self._accept, listener, token)

@@ -112,17 +112,17 @@ def part(count: int) -> slice:
 
 
 def collect(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """On rank 0 the images, uint8, of all ranks in the ranks' order; {} on the others."""
+    """On rank 0 the images, of any sizes and types, of all ranks in the ranks' order; {} on the others."""
     found = dict(images) if is_main() else {}
     if not active():
         return found
-    shapes = gather_texts(json.dumps([(name, pixels.shape) for name, pixels in images.items()]))
+    kinds = gather_texts(json.dumps([(name, pixels.shape, str(pixels.dtype))
+                                     for name, pixels in images.items()]))
     for sender in range(1, world_size()):
-        for name, shape in json.loads(shapes[sender]):
+        for name, shape, dtype in json.loads(kinds[sender]):
             if rank() == sender:
                 dist.send(torch.from_numpy(np.ascontiguousarray(images[name])), dst=0)
             elif is_main():
-                pixels = torch.empty(shape, dtype=torch.uint8)
-                dist.recv(pixels, src=sender)
-                found[name] = pixels.numpy()
+                found[name] = np.empty(shape, dtype)
+                dist.recv(torch.from_numpy(found[name]), src=sender)
     return found

@@ -167,7 +167,7 @@ def raise_as_one(error: BaseException, lifeline: Lifeline) -> None:
             traceback.print_exc()
             error = RunError(f"met the error above: {type(error).__name__}")
     told = lifeline.announce(code, f"rank {rank}: {error}")
-    if rank and told:
+    if rank and (told or lifeline.end):
         raise SystemExit(code) from error
     raise error
 
