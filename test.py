@@ -8,22 +8,23 @@ folder, at its images' own sizes. Images and a page go to <results_dir>/<name>/<
 --use_ema to <phase>_<epoch>_ema.
 """
 
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from data import create_loader
 from data.loader import Loader
-from data.readers import ValueRange, extension_of, value_range, write_image
+from data.readers.written import Written
 from models import create_model
 from models.base_model import Batch
 from options.describe import describe, save_options
 from options.test_options import TestOptions
+from util.console import say
 from util.errors import run_command
-from util.loggers.results import Exact, Results
+from util.loggers.results import Results
 from util.runtime.seed import seed_everything
 
 
@@ -31,6 +32,7 @@ def main() -> None:
     opt = TestOptions().parse()
     seed_everything(opt.seed)
     loader = create_loader(opt)
+    written = Written(opt, loader.dataset.domains)
     model = create_model(opt)
     folder = Path(opt.checkpoints_dir) / opt.name
     model.load_weights(folder, opt.epoch)
@@ -43,23 +45,19 @@ def main() -> None:
                       f"{opt.name}, {opt.phase} set, {opt.epoch}{averaged[1]}",
                       f"translated by {folder}, --epoch {opt.epoch}{averaged[2]}",
                       image_height=opt.display_winsize)
-    total, scale = len(loader.dataset), value_range(opt.value_range)
+    total = len(loader.dataset)
     with tqdm(total=min(total, opt.num_test), unit=" images", disable=None) as bar:
         for batch in first(loader, opt):
             names = [loader.dataset.relative_name(model.input_key, path)
                      for path in batch[f"{model.input_key}_paths"]]
-            results.add(names, model.test_step(batch), exact(batch, model.input_key, scale))
+            results.add(names, model.test_step(batch), written.exact(batch, model.input_key))
             bar.update(len(names))
     page = results.save()
+    written.close()
+    for line in written.missing:
+        say(line, sys.stderr)
     unread = f", {len(loader.bad)} could not be read" if loader.bad else ""
     print(f"translated {len(results)} of {total} images{unread}; {page}")
-
-
-def exact(batch: Batch, key: str, scale: ValueRange | None) -> list[Exact | None]:
-    """How the translations of images of more than 8 bits a channel are written: in their format and depth."""
-    depths = batch.get(f"{key}_depth", [])
-    return [(extension_of(path), partial(write_image, depth=depth, scale=scale)) if depth else None
-            for path, depth in zip(batch[f"{key}_paths"], depths, strict=False)]
 
 
 def first(loader: Loader, opt: Namespace) -> Iterator[Batch]:

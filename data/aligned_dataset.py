@@ -2,6 +2,8 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -112,11 +114,25 @@ class AlignedDataset(UnalignedDataset):
                              "name both images of a pair in it, and leave --paired_layout out")
         return dict.fromkeys("AB", os.path.join(dataroot, self.opt.phase))
 
+    def _check_slices(self, complete: Sequence[list[int]]) -> None:
+        """Raise UsageError where the volumes of a row of a list have different numbers of slices: a row is
+        there once for each, so that behind it the rows of A and B differ. complete: their numbers.
+        """
+        rows = [[self.rows[domain][place] for place in places]
+                for domain, places in zip("AB", complete, strict=True)]
+        together = zip_longest if self.opt.max_dataset_size == float("inf") else zip
+        for place, (a, b) in enumerate(together(*rows)):
+            if a != b:
+                before = rows[0][place - 1]
+                raise UsageError(f"{self.opt.dataroot}: {before['A']} and {before['B']} are a pair, but hold "
+                                 "different numbers of slices")
+
     def _find_pairs(self) -> list[tuple[int, int]]:
         """The numbers in A and B of the images of each pair. Raises UsageError where there are none."""
         if self.rows:       # in both domains, the rows with two images come in the same order
             complete = [[place for place, row in enumerate(self.rows[domain]) if row.get(other)]
                         for domain, other in ("AB", "BA")]
+            self._check_slices(complete)
             pairs = list(zip(*complete, strict=False))
         else:
             names = {domain: {self.relative_name(domain, path): place

@@ -21,6 +21,8 @@ from data.image_cache import create_cache
 from data.image_folder import MODES, BadImage, Domain, find_images, load_image, tolerated_bad
 from data.image_list import OWN_COLUMNS, Row, is_list, read_list, resolve
 from data.readers.deep_image import DeepImage
+from data.readers.place import Place, folder_of, is_file
+from data.shards.packed import file_of
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import DataError, UsageError
 
@@ -48,19 +50,20 @@ class BaseDataset(Dataset, ABC):
     """
 
     half_images = False     # whether an image file holds two, side by side
+    ordered = False         # whether `item` has an order of its own, which the loader leaves alone
 
     def __init__(self, opt: Namespace):
         self.opt = opt
         self.domains: dict[str, Domain] = {}
         self.rows: dict[str, list[Row]] = {}
-        self._companions: list[tuple[Companion, list[str]]] = []        # with a path for each image
+        self._companions: list[tuple[Companion, Sequence[str]]] = []        # with a path for each image
         words = check_preprocess(opt.preprocess)
         exact = words == ("none",) and not opt.isTrain  # in translation the model pads and crops back
         self._transform = Transform(words, opt.isTrain and not opt.no_flip, 1 if exact else SIDE_MULTIPLE,
                                     augmentations(opt.augment) if opt.isTrain else ())
         self._cache = create_cache(opt)
         scale = readers.value_range(opt.value_range)
-        self._load = partial(readers.read_image, scale=scale) if scale else load_image
+        self._load = partial(readers.read_image, scale=scale, axis=opt.slice_axis) if scale else load_image
         self._extensions = readers.readable(opt.value_range)
         self._geometry = Geometry(opt.load_size, opt.crop_size, opt.random_scale_max)
 
@@ -109,7 +112,7 @@ class BaseDataset(Dataset, ABC):
     def dataroot(self) -> str:
         """--dataroot, which must exist. Raises UsageError."""
         root = self.opt.dataroot
-        if os.path.exists(root):
+        if os.path.exists(root) or is_file(root):
             return root
         if root == "placeholder":  # the flag's default
             raise UsageError("--dataroot is not given; it names the folder of the data set")
@@ -132,9 +135,9 @@ class BaseDataset(Dataset, ABC):
             rows = [row for row in read_list(folder, self.opt.phase) if row.get(domain)]
             self.rows[domain] = rows[:int(min(limit, len(rows)))]
             paths = [resolve(folder, row[domain]) for row in self.rows[domain]]
-            folder = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else folder
-        elif os.path.isfile(folder):
-            folder, paths = os.path.dirname(folder) or ".", [folder]
+            folder = os.path.commonpath([folder_of(path) for path in paths]) if paths else folder
+        elif is_file(folder):
+            folder, paths = folder_of(folder) or ".", [folder]
         elif os.path.isdir(folder):
             paths = find_images(folder, limit, self._extensions)
         else:
@@ -144,7 +147,15 @@ class BaseDataset(Dataset, ABC):
         if not paths:
             raise UsageError(f"the folder {folder!r} should hold domain {domain}'s images "
                              f"({' '.join(self._extensions)}), but holds {_contents(folder)}; "
-                             "see --dataroot and --phase")
+                             "see --dataroot and --phase" + readers.hint(folder, self._extensions))
+        if self.opt.value_range:
+            paths, files = readers.sliced(paths, self.opt.slice_axis, limit)
+            if domain in self.rows:     # each slice has the row of its volume
+                self.rows[domain] = [self.rows[domain][file] for file in files]
+        self.use_images(domain, folder, paths)
+
+    def use_images(self, domain: str, folder: str, paths: Sequence[str]) -> None:
+        """Make images, which lie below a folder, a domain, and find their companions. Raises UsageError."""
         self.domains[domain] = Domain(folder, paths, self.channels(domain))
         if self.opt.value_range:
             with suppress(BadImage):    # a UsageError, as for a missing package, belongs before the run
@@ -167,7 +178,7 @@ class BaseDataset(Dataset, ABC):
 
     def relative_name(self, domain: str, path: str) -> str:
         """An image's path below its domain's folder, without the extension."""
-        return os.path.splitext(os.path.relpath(path, self.domains[domain].folder))[0]
+        return os.path.relpath(Place.of(path).name, self.domains[domain].folder)
 
     # ---- images
 
@@ -188,10 +199,13 @@ class BaseDataset(Dataset, ABC):
         return item | {"bad": bad} if bad else item
 
     def depth_of(self, domain: str, image: Image | DeepImage) -> dict[str, str]:
-        """With --value_range, in translation: the dtype in the image's file by key; "" for 8 bits."""
+        """With --value_range, in translation: the dtype in the image's file, and the numbers that are black
+        and white, joined by blanks, by key; "" for 8 bits.
+        """
         if not self.opt.value_range or self.opt.isTrain:
             return {}
-        return {f"{domain}_depth": image.depth if isinstance(image, DeepImage) else ""}
+        deep = isinstance(image, DeepImage)
+        return {f"{domain}_depth": "{} {!r} {!r}".format(image.depth, *image.bounds) if deep else ""}
 
     def read_image(self, domain: str, number: int, bad: list[str], geometry: Geometry | None = None,
                    belonging: dict[str, Labels | str] | None = None, *,
@@ -222,7 +236,7 @@ class BaseDataset(Dataset, ABC):
                 bad.append(str(error))
         if not replace:
             return None
-        folder = os.path.dirname(images.paths[number])
+        folder = folder_of(file_of(images.paths[number]))
         gone = "" if os.path.isdir(folder) else f"the folder {folder!r} is gone: "
         raise DataError(f"{gone}{tries} images in a row cannot be read: {'; '.join(bad[-tries:])}")
 

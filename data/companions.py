@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.Image import Resampling, Transpose
 from torch import Tensor
 
-from data.image_folder import find_images, load_values
+from data.image_folder import find_images, load_values, source
 from data.image_list import check_files, resolve
 from util.errors import UsageError
 
@@ -116,7 +116,7 @@ def check_sizes(paths: Sequence[str], others: Sequence[str], *, half: bool = Fal
     """
     for path, other in zip(paths, others, strict=True):
         try:
-            with Image.open(path) as image, Image.open(other) as companion:
+            with Image.open(source(path)) as image, Image.open(source(other)) as companion:
                 width, size = image.width // 2 if half else image.width, companion.size
                 height = image.height
         except (OSError, ValueError, Image.DecompressionBombError):

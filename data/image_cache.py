@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.image_folder import MODES
+from data.shards.packed import file_of
 from util.atomic import atomic_file
 
 CACHES = ("none", "ram", "disk")
@@ -69,7 +70,7 @@ class ImageCache:
                 self._used.value = int(self.limit)
 
     def _place(self, path: str, how: tuple) -> Path:
-        state = os.stat(path)
+        state = os.stat(file_of(path))
         key = repr((os.path.abspath(path), state.st_mtime_ns, state.st_size, how))
         return self.folder / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.raw"
 

@@ -1,12 +1,14 @@
 """Image files: those in a folder, and one decoded, or the reason in one line why it cannot be."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from util.errors import UsageError
+from data.shards.packed import PackedBytes, PackedFile
+from util.errors import RunError, UsageError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 MODES = {1: "L", 3: "RGB"}  # PIL's name for an image of that many channels
@@ -81,16 +83,27 @@ def load_values(path: str) -> Image.Image:
     return image
 
 
-def decode(path: str) -> Image.Image:
-    """The image in a file, in the mode that it has there. Raises BadImage."""
+def decode(path: str, page: int = 0) -> Image.Image:
+    """The image in a file, or on one of its pages, in the mode that it has there. Raises BadImage."""
     try:
-        if not os.path.isfile(path):  # opening a pipe would wait forever
-            raise OSError("not a file, or a link to nothing")
-        with Image.open(path) as image:
+        with Image.open(source(path)) as image:
+            if page:
+                image.seek(page)
             image.load()
+    except RunError:    # a shard cannot be fetched: no other image of it can be read either
+        raise
     except Exception as error:  # decoders answer damaged bytes with errors of every kind
         raise BadImage(_one_line(path, str(error) or type(error).__name__)) from error
     return image
+
+
+def source(path: str) -> str | PackedBytes:
+    """What a decoder opens: the path of a file, or the bytes of an image in a shard. Raises OSError."""
+    if isinstance(path, PackedFile):
+        return PackedBytes(path)
+    if not os.path.isfile(path):  # opening a pipe would wait forever
+        raise OSError("not a file, or a link to nothing")
+    return path
 
 
 def _fits_16_bits(image: Image.Image) -> bool:
@@ -112,7 +125,7 @@ class Domain:
     """The images of a domain (A or B): their folder, their paths, and the channels they are read with."""
 
     folder: str
-    paths: list[str]
+    paths: Sequence[str]
     channels: int
 
     def __len__(self) -> int:

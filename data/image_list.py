@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data.readers.place import is_file
 from util.errors import UsageError
 
 ENDINGS = (".csv", ".txt", ".jsonl")
@@ -63,7 +64,7 @@ def parse(path: str) -> list[Row]:
 
 def check_files(path: str, names: Sequence[str]) -> None:
     """Raise UsageError where a list names files that are not there."""
-    missing = [name for name in names if not os.path.isfile(resolve(path, name))]
+    missing = [name for name in names if not is_file(resolve(path, name))]
     if missing:
         hint = "; a tab parts A and B" if path.lower().endswith(".txt") else ""
         raise UsageError(f"the list {path} names {len(missing)} files that are missing, the first is "

@@ -44,7 +44,7 @@ class Loader:
         self.bad: list[str] = []
         self._training = opt.isTrain
         self._copy = DeviceCopier(opt.device)
-        self._order = _Order(len(dataset), opt, dataset.weights() if opt.isTrain else None)
+        self._order = _Order(len(dataset), opt, dataset.weights() if opt.isTrain else None, dataset.ordered)
         self.images_per_epoch = self._order.images
         workers = min(opt.num_threads, len(self._order))
         with _any_number_of_workers():
@@ -128,10 +128,10 @@ class _Order:
     own: the places within a minibatch that this rank reads.
     """
 
-    def __init__(self, items: int, opt: Namespace, weights: np.ndarray | None):
+    def __init__(self, items: int, opt: Namespace, weights: np.ndarray | None, ordered: bool):
         self.epoch, self.skip_images, self._weights = 1, 0, weights
         self._items, self.batch_size, self._seed = items, opt.batch_size, opt.seed
-        self._shuffled = opt.isTrain and not opt.serial_batches
+        self._shuffled = opt.isTrain and not opt.serial_batches and not ordered
         self.images = items // opt.batch_size * opt.batch_size if opt.isTrain else items
         self.own = own_places(opt.batch_size, opt.accumulate) if opt.isTrain else range(opt.batch_size)
 

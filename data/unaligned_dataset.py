@@ -78,8 +78,8 @@ class UnalignedDataset(BaseDataset):
     def _pair(self) -> dict[str, list[int]]:
         """Other domain -> for each input, the number of the image that it comes with."""
         if self.rows:
-            return {domain: list(range(len(rows))) for domain, rows in self.rows.items()
-                    if domain != self.input_domain}
+            return {domain: [place % len(rows) for place in range(len(self))]
+                    for domain, rows in self.rows.items() if domain != self.input_domain}
         names = {domain: [self.relative_name(domain, path) for path in images.paths]
                  for domain, images in self.domains.items()}
         inputs = names.pop(self.input_domain)

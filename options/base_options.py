@@ -53,6 +53,7 @@ class BaseOptions(ABC):
         self.restore(parser)
         opt = parser.parse_all()
         opt.name = run_name(opt)
+        self.settle(opt)
         asked = dict(vars(opt))
         opt.parsed = Parsed(asked, defaults={name: parser.get_default(name) for name in asked},
                             typed=parser.typed(), changed=self.changes(parser, asked))
@@ -69,6 +70,10 @@ class BaseOptions(ABC):
     @abstractmethod
     def restore(self, parser: OptionParser) -> None:
         """Let what an earlier run recorded stand in for defaults; called as flags become known."""
+
+    @abstractmethod
+    def settle(self, opt: Namespace) -> None:
+        """Replace the word auto where the run's folder decides."""
 
     def changes(self, parser: OptionParser, asked: dict[str, Any]) -> str:
         """One line on what a resumed run does differently; UsageError for a change that cannot be."""
@@ -141,11 +146,14 @@ def add_shared(parser: OptionParser) -> None:
     parser.section("images")
     add("--dataset_mode", default="unaligned",
         help="file data/<mode>_dataset.py: unaligned (two folders), aligned (pairs), single (one folder, "
-             "to translate), or one of your own")
+             "to translate), webdataset (tar shards), or one of your own")
     add("--value_range", default="", for_translation=True,
-        help="read images of more than 8 bits a channel with all of them, and .npy, .npz and float .tif, and "
-             "write them so: lo:hi, the numbers that are black and white, or auto, the least and the largest "
-             "of the file's type; default: 16 bits are brought to 8")
+        help="read images of more than 8 bits a channel with all of them, and .npy, float .tif, NIfTI, DICOM "
+             "and HDF5, and write them so. lo:hi: the numbers that are black and white; auto: the least and "
+             "the largest of the file's type; p1:p99: percentiles of each file; window:CENTER:WIDTH; window: "
+             "that of each DICOM file. default: 16 bits are brought to 8")
+    add("--slice_axis", type=int, choices=(0, 1, 2), for_translation=True,
+        help="with --value_range: the axis along which volumes are sliced; default: 2 in NIfTI, else 0")
     add("--companions", default="",
         help="images that are read with others, moved like them and not changed otherwise: name=folder "
              "joined by commas, as in mask=trainA_mask; files have the names of those in trainA or trainB")

@@ -1,5 +1,7 @@
 """The flags of test.py."""
 
+from argparse import Namespace
+
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from util.checkpoints.run_record import FILE, read_options
@@ -15,6 +17,9 @@ class TestOptions(BaseOptions):
     __test__ = False    # pytest: a class of options, not of tests
     is_train = False
 
+    def settle(self, opt: Namespace) -> None:
+        """Nothing is left to the folder: without a run there is nothing to translate with."""
+
     def add_flags(self, parser: OptionParser) -> None:
         add = parser.add_argument
         parser.section("translation")
@@ -25,6 +30,8 @@ class TestOptions(BaseOptions):
         add("--eval", action="store_true", help="batch norm by its running statistics, no dropout")
         add("--use_ema", action="store_true",
             help="translate with the averages of the generators' weights that a run with --ema keeps")
+        add("--keep_alpha", action="store_true",
+            help="put the transparency of an image file back on its translation; with --value_range it is so")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:

@@ -1,5 +1,6 @@
 """The flags of train.py."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from options.recipes import ALIASES, RECIPES, recipe_name
 from util.checkpoints.run_record import FILE, Config, read_config, read_options
+from util.checkpoints.training_state import has_state
 from util.distributed.place import TIMEOUT_SECONDS
 from util.errors import UsageError
-from util.flags import integer, number
+from util.flags import integer, number, switch
 from util.loggers.registry import logger_names
 from util.metrics.registry import training_metrics
 
@@ -37,7 +39,7 @@ class TrainOptions(BaseOptions):
         self.take_config(parser)
         opt, _ = parser.parse_known_args()
         folder = recorded_folder(parser)
-        if opt.continue_train and opt.pretrained_name is None and folder is not None:
+        if folder is not None and goes_on(opt, folder):
             self.recorded = {name: value for name, value in read_options(folder).items()
                              if name not in parser.per_run}
             parser.stand_in(self.recorded, folder / FILE)
@@ -51,13 +53,20 @@ class TrainOptions(BaseOptions):
         opt, _ = parser.parse_known_args()
         if opt.config is None:
             return
-        if opt.continue_train and opt.pretrained_name is None:
+        if opt.continue_train and opt.pretrained_name is None:      # with auto the run's record beats it
             raise UsageError(f"--config {opt.config} has no effect with --continue_train, which goes on with "
                              "the options of the run: leave one of them out")
         self.config = self.config or read_config(Path(opt.config))
         parser.expected = self.config.values, self.config.path
         parser.stand_in({name: value for name, value in self.config.values.items()
                          if name not in parser.per_run}, self.config.path)
+
+    def settle(self, opt: Namespace) -> None:
+        """Replace --continue_train auto: it goes on where there is a state, and else begins."""
+        if opt.continue_train is None:
+            state_found = goes_on(opt, Path(opt.checkpoints_dir) / opt.name)
+            opt.pretrained_name = None if state_found else opt.pretrained_name
+            opt.continue_train = state_found or opt.pretrained_name is not None
 
     def check_config(self, parser: OptionParser, asked: dict[str, Any]) -> None:
         """Raise UsageError for a name in a --config written by hand that no flag has."""
@@ -137,11 +146,13 @@ class TrainOptions(BaseOptions):
         add("--config", default=None, per_run=True,
             help="JSON file of options, or the opt.json of a run, whose values stand in for defaults; flags "
                  "that are typed win; --name, --gpu_ids and what else is a run's own are not taken from it")
-        add("--continue_train", action="store_true", per_run=True,
+        add("--continue_train", type=switch, nargs="?", const=True, default=False, per_run=True,
             help="go on where the run of this --name stopped: weights, optimizers, schedule, counters, "
-                 "random numbers; flags that are not typed are as they were then")
+                 "random numbers; flags that are not typed are as they were then. auto: only where there is "
+                 "a state to go on from, so that one command begins a run and goes on with it")
         add("--pretrained_name", default=None, per_run=True,
-            help="with --continue_train: start at epoch 1 from the weights alone of that run")
+            help="with --continue_train: start at epoch 1 from the weights alone of that run (with auto: "
+                 "until the run has a state of its own)")
         add("--epoch_count", type=at_least_1, default=1, per_run=True, help="number of the first epoch")
         add("--save_latest_freq", type=at_least_1, default=5000,
             help="save the latest checkpoint every so many images")
@@ -185,3 +196,10 @@ class TrainOptions(BaseOptions):
             help="address of the visdom server; auto: start one for this run, on this machine alone")
         add("--display_port", type=int, default=8097, help="port of the visdom server")
         add("--display_env", default="main", help="visdom environment; {name} in it is filled in")
+
+
+def goes_on(opt: Namespace, folder: Path) -> bool:
+    """Whether a run goes on with its own state, and so with its own options."""
+    if opt.continue_train is None:      # auto
+        return has_state(folder)
+    return opt.continue_train and opt.pretrained_name is None

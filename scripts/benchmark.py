@@ -7,6 +7,7 @@
     python scripts/benchmark.py translate --dataroot ./datasets/horse2zebra
     python scripts/benchmark.py data --dataroot ./datasets/horse2zebra --num_threads 8
     python scripts/benchmark.py decoding ./datasets/horse2zebra/trainA
+    python scripts/benchmark.py shards ./datasets/horse2zebra ./shards/horse2zebra --readers 1 8
     python scripts/benchmark.py memory
     python scripts/benchmark.py scaling --ranks 1 2 --threads 1
 
@@ -27,6 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.benchmarks.cases import MODELS, time_cases  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
+from util.flags import integer  # noqa: E402
 
 # Settings of the workers for which some sub-commands have no flag.
 DEFAULTS = {"reference": None, "reference_python": sys.executable, "steps": 1, "warmup": None,
@@ -63,6 +65,15 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     decoding.add_argument("folder", type=Path, help="folder of images")
     decoding.add_argument("--images", type=int, default=100, help="how many are read")
     decoding.add_argument("--rounds", type=int, default=5, help="turns of each way")
+    shards = command("shards", "time reading from folders beside shards, by several processes at once")
+    shards.add_argument("folder", type=Path, help="folder with trainA and trainB")
+    shards.add_argument("shards", type=Path, help="the same, packed by datasets/make_shards.py")
+    shards.add_argument("--readers", nargs="+", type=integer(at_least=1), default=[1, 8],
+                        help="how many processes read at once")
+    shards.add_argument("--items", type=int, help="items of an epoch that are read; default: all")
+    shards.add_argument("--rounds", type=int, default=5, help="turns of each way")
+    shards.add_argument("--load_size", type=int, default=64, help="as of train.py")
+    shards.add_argument("--crop_size", type=int, default=64, help="as of train.py")
     memory = command("memory", "count how large a minibatch or an image fits on a GPU")
     memory.add_argument("--flags", action="append", metavar="='FLAGS'",
                         help="flags of train.py to count instead of the usual ones; given again, more rows")
@@ -125,7 +136,7 @@ def check(args: Namespace) -> None:
             raise UsageError(f"--{flag} is {value}; it must be at least {least}")
     if args.command == "scaling" and min(args.ranks) < 1:
         raise UsageError(f"--ranks is {min(args.ranks)}; it must be at least 1")
-    if args.command in ("decoding", "memory", "scaling"):
+    if args.command in ("decoding", "shards", "memory", "scaling"):
         return
     alone = args.command == "data" and args.models == ["SinCUT"]
     if args.command != "step" and not args.dataroot and not alone:
@@ -143,6 +154,10 @@ def main() -> None:
         from scripts.benchmarks.decoding import compare  # only here: it loads torch, which takes seconds
 
         compare(args.folder, args.images, args.rounds)
+    elif args.command == "shards":
+        from scripts.benchmarks.shards import compare as compare_shards  # as above
+
+        compare_shards(args)
     elif args.command == "memory":
         from scripts.benchmarks.memory import CASES, memory_table  # as above
 

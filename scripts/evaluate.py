@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from data.readers import ValueRange, value_range  # noqa: E402
 from data.scoring_folder import ScoringFolder  # noqa: E402
 from options.devices import resolve_device  # noqa: E402
 from util.errors import UsageError, run_command  # noqa: E402
@@ -121,6 +122,11 @@ def parse() -> argparse.Namespace:
     add("--size", type=int, metavar="N", help="resize every image to N x N first")
     add("--resize", choices=sorted(RESIZE_FILTERS), default="bicubic",
         help="filter of --size and --features, Pillow's with anti-aliasing (default: bicubic)")
+    add("--value_range", default="", metavar="RANGE",
+        help="read files with all their bits, .npy, NIfTI, DICOM and HDF5, too: lo:hi, window:CENTER:WIDTH "
+             "or auto, as in training; PSNR, SSIM and SWD then count in that range, not in 8 bits")
+    add("--slice_axis", type=int, choices=(0, 1, 2), help="along which volumes are sliced (default: 2 in "
+        "NIfTI, else 0)")
     add("--batch_size", type=int, default=32, help="images at a time through the network (default: 32)")
     add("--gpu_ids", default="auto", help="auto: the first GPU, or the CPU; 0: that GPU; -1: CPU")
     add("--output", type=Path, metavar="FILE",
@@ -131,6 +137,10 @@ def parse() -> argparse.Namespace:
     for flag in ("batch_size", "size"):
         if getattr(arguments, flag) is not None and getattr(arguments, flag) < 1:
             raise UsageError(f"--{flag} is {getattr(arguments, flag)}; it must be at least 1")
+    arguments.scale = value_range(arguments.value_range)
+    if arguments.scale and not isinstance(arguments.scale, ValueRange):
+        raise UsageError(f"--value_range is {arguments.value_range}, which differs from file to file; scores "
+                         "need one range for both folders, such as lo:hi")
     arguments.device = resolve_device(arguments.gpu_ids)
     return arguments
 
@@ -138,14 +148,17 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     size = (arguments.size, arguments.size) if arguments.size else None
-    real = ScoringFolder("--real", arguments.real, size=size, resize=arguments.resize)
-    fake = ScoringFolder("--fake", arguments.fake, size=size, resize=arguments.resize)
+    reading = {"size": size, "resize": arguments.resize,
+               "scale": arguments.scale, "axis": arguments.slice_axis}
+    real = ScoringFolder("--real", arguments.real, **reading)
+    fake = ScoringFolder("--fake", arguments.fake, **reading)
     features = str(arguments.features or INCEPTION)
     print(f"real: {real.describe()}\nfake: {fake.describe()}\nfeatures: {features}\n", flush=True)
     scores, remarks = all_scores(real, fake, arguments), warnings(real, fake, arguments)
     print(as_table(scores), *(f"warning: {line}" for line in remarks), sep="\n")
     if output := arguments.output or results_file(arguments.fake, "metrics.json"):
         record = {"real": str(arguments.real), "fake": str(arguments.fake), "features": features,
+                  "value_range": arguments.value_range,
                   "figures": {title: score.as_json() for title, score in scores.items()},
                   "warnings": remarks, "torch": torch.__version__}
         write_json(output, record)

@@ -82,7 +82,8 @@ def test_networks_and_losses_need_torch_alone(name):
 
 def test_every_folder_is_a_room_with_a_sentence():
     folders = {path.parent.relative_to(ROOT).as_posix() for folder in FOLDERS
-               for pattern in ("*.py", "*.sh") for path in (ROOT / folder).rglob(pattern)}
+               for pattern in ("*.py", "*.sh", "*.sbatch", "Dockerfile")
+               for path in (ROOT / folder).rglob(pattern)}
     assert folders == ROOMS.keys()
     assert all(len(sentence.split()) > 3 for sentence in ROOMS.values())
 

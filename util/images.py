@@ -27,6 +27,12 @@ def to_pixels(image: Tensor) -> Pixels:
     return levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
+def to_levels(image: Tensor) -> Pixels:
+    """`to_pixels` without rounding: float32 [H, W, C] from 0 to 255."""
+    levels = torch.nan_to_num(image.detach().float(), nan=-1.0).clamp(-1, 1).add(1).mul(127.5)
+    return levels.permute(1, 2, 0).cpu().numpy()
+
+
 def viewable(images: Tensor) -> Tensor:
     """Images [B, C, H, W] of any channels as grey or colour: the first of two, or the first three."""
     channels = images.shape[1]
@@ -55,7 +61,10 @@ def grid(images: list[Pixels], columns: int, gap: int = 4) -> Pixels:
 
 
 def save_image(path: Path, pixels: Pixels) -> None:
-    """Write uint8 [H, W, 1 or 3] as a PNG, whatever the name ends in; `path` never holds half an image."""
+    """Write uint8 [H, W, 1 or 3], or 2 or 4 with alpha, as a PNG, whatever the name ends in.
+
+    `path` never holds half an image.
+    """
     image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
     with atomic_file(path) as stream:
         # Run lengths alone: photographs come out as small as with all of zlib, in a third of the time.

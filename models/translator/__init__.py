@@ -50,7 +50,8 @@ class Translator:
     def __init__(self, model: BaseModel):
         """model: built for translation, its weights loaded, in the mode in which it is to translate."""
         self._model = model
-        self._intake = Intake(model.opt.input_nc, value_range(model.opt.value_range))
+        self._intake = Intake(model.opt.input_nc, value_range(model.opt.value_range),
+                              model.opt.slice_axis)
         self._lock = threading.Lock()
 
     @classmethod

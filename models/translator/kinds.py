@@ -9,10 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from data.image_folder import MODES, BadImage, as_channels, load_image
-from data.readers import ValueRange, read_image, to_image
+from data.image_folder import EXTENSIONS, MODES, BadImage, as_channels, load_image
+from data.readers import ValueRange, read_image, readable, to_image
 from data.readers.deep_image import DeepImage
 from data.readers.formats import content_of
+from data.readers.place import Place
+from data.readers.ranges import Percentiles, Range
+from data.readers.stack import Stack
 from data.transforms import to_tensor
 from util.errors import UsageError
 from util.images import to_pixels, viewable
@@ -23,10 +26,13 @@ SLACK = 1e-4                        # by which rounding may carry a float beyond
 
 
 class Intake(NamedTuple):
-    """What a network takes: channels, and the --value_range of its run, None where there was none."""
+    """What a network takes: channels, and the --value_range of its run, None where there was none, and its
+    --slice_axis.
+    """
 
     channels: int
-    scale: ValueRange | None
+    scale: Range | None
+    axis: int | None = None
 
 
 class Kind(NamedTuple):
@@ -50,15 +56,22 @@ def kind_of(image: Any) -> Kind:
 
 
 def read_path(path: str | os.PathLike, intake: Intake) -> Tensor:
+    """A file as the run would read it; of a volume a slice, as in scan.nii.gz[012]."""
+    path = os.fspath(path)
     if intake.scale:
-        return _as_file(lambda: read_image(os.fspath(path), *intake), intake.channels)
-    return _as_file(lambda: load_image(os.fspath(path), intake.channels), intake.channels)
+        return _as_file(lambda: read_image(path, *intake), intake.channels)
+    extension = Place.of(path).extension
+    if extension not in EXTENSIONS and extension in readable("auto"):
+        raise UsageError(f"{path} is read with a --value_range, which the run has not: train with one, or "
+                         "give value_range to Translator.load")
+    return _as_file(lambda: load_image(path, intake.channels), intake.channels)
 
 
 def read_pil(image: Image.Image, intake: Intake) -> Tensor:
     """As if it were read from a file; the image itself is not changed."""
     if intake.scale and image.mode.startswith(("I", "F")):
-        return _as_file(lambda: to_image(content_of(image), *intake, "the image"), intake.channels)
+        return _as_file(lambda: to_image(content_of(image), intake.channels, intake.scale, "the image"),
+                        intake.channels)
     return _as_file(lambda: as_channels(image.copy(), intake.channels, "the image"), intake.channels)
 
 
@@ -88,6 +101,8 @@ def read_array(array: np.ndarray, intake: Intake) -> Tensor:
     pixels = torch.from_numpy(np.array(array if array.ndim == 3 else array[..., None], np.float32))
     low, high = _ends(array, intake)
     pixels = pixels.permute(2, 0, 1).sub(low).div((high - low) / 2).sub(1)
+    if isinstance(intake.scale, Percentiles) and array.dtype != np.uint8:
+        pixels = pixels.clamp(-1, 1)    # some numbers lie beyond their own percentiles
     return _checked(pixels, intake.channels, "an array", (low, high))
 
 
@@ -101,9 +116,11 @@ def write_array(made: Tensor, array: np.ndarray, intake: Intake) -> np.ndarray:
 
 def _ends(array: np.ndarray, intake: Intake) -> tuple[float, float]:
     """The values of black and of white. Raises UsageError for a dtype without a known range."""
-    bounds = intake.scale.bounds if intake.scale else None
-    if bounds and array.dtype != np.uint8 and array.dtype.kind in "iuf":
-        return bounds
+    if intake.scale not in (None, ValueRange(None)) and array.dtype != np.uint8 and array.dtype.kind in "iuf":
+        try:
+            return intake.scale.within(Stack.of(array))
+        except ValueError as error:
+            raise UsageError(f"an array cannot be scaled: {error}") from error
     if array.dtype.type in DEPTHS:
         return 0, int(np.iinfo(array.dtype).max)
     if array.dtype.kind == "f":

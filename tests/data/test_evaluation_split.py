@@ -80,3 +80,16 @@ def test_none_when_off_or_without_a_split(root):
     for folder in root.iterdir():
         folder.rename(folder.with_name(f"my_{folder.name}"))
     assert evaluation_split(options(root)) is None
+
+
+def test_with_a_range_images_are_not_rounded(tmp_path):
+    """Levels by their definition, (value - black) / (white - black) * 255, of every slice."""
+    values = np.random.default_rng(0).integers(0, 4096, (3, 16, 16), dtype=np.uint16)
+    for folder in ("testA", "testB"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "scan.npy", values)
+    inputs, _ = evaluation_split(options(tmp_path, "--value_range", "0:4095", "--input_nc", "1"))
+    read = inputs.read()
+    assert list(read) == inputs.names == ["scan/000", "scan/001", "scan/002"]
+    for pixels, image in zip(read.values(), values, strict=True):
+        assert pixels.dtype == np.float32 and np.abs(pixels[..., 0] - image / 4095 * 255).max() < 1e-4

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
+
+from tests.data.shards.conftest import pack_all
 
 
 class Bad(NamedTuple):
@@ -94,6 +97,23 @@ def masks(path: str, count: int = 6, size: tuple[int, int] = (40, 40)) -> Callab
         for number in range(count):
             Image.new("L", size).save(root / path / "trainA_mask" / f"{number}.png")
     return prepare
+
+
+def numbers(path: str, values: np.ndarray) -> Callable[[Path], Any]:
+    def prepare(root: Path) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        np.save(root / path, values)
+    return prepare
+
+
+def blank(path: str) -> Callable[[Path], Any]:
+    """The same number of bytes, all zero."""
+    return lambda root: (root / path).write_bytes(bytes((root / path).stat().st_size))
+
+
+def shards(*steps: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """The right images in the shards of <root>/data, four in each, then changed."""
+    return both(lambda root: pack_all(root / "images", root / "data", images=4), *steps)
 
 
 RUN = "checkpoints/run"
@@ -181,6 +201,15 @@ TRAINING = {
     "mask of another size": Bad("--dataroot @/data --companions mask=trainA_mask", "measures 8x9 pixels, but",
                                 masks("data", size=(8, 9))),
     "range that is empty": Bad("--value_range 9:1", "--value_range is '9:1'; give auto, or two numbers"),
+    "range of percentiles that is empty": Bad("--value_range p9:p1", "--value_range is 'p9:p1'; give auto"),
+    "window of no width": Bad("--value_range window:40:0", "--value_range is 'window:40:0'; give auto"),
+    "axis that volumes lack": Bad("--value_range 0:1 --slice_axis 3", "--slice_axis: invalid choice"),
+    "volumes without a range": Bad("--dataroot @/data", "; --value_range reads", both(
+        *(numbers(f"data/train{side}/scan.npy", np.zeros((3, 40, 40))) for side in "AB"))),
+    "pairs of volumes of two lengths": Bad(
+        "--dataroot @/list.csv --dataset_mode aligned --value_range 0:1", "different numbers of slices", both(
+            write("list.csv", "A,B\na.npy,b.npy\n"), *(numbers(f"{side}.npy", np.zeros((count, 40, 40)))
+                                                       for side, count in (("a", 6), ("b", 7))))),
     "range beside 8 bits": Bad("--value_range auto --augment rotate90",
                                "does not work with --augment rotate90"),
     "no companions": Bad("--companions mask", "'mask' is no name=folder"),
@@ -202,9 +231,36 @@ TRAINING = {
                                        write("c.json", '{"ngff": 1}')),
     "config with a wrong value": Bad("--config @/c.json", "holds 'x' for --lr",
                                      write("c.json", '{"lr": "x"}')),
+    # shards
+    **{f"shards, {name}": Bad(f"--dataroot @/data --dataset_mode webdataset {flags}", says, shards(*steps))
+       for name, flags, says, *steps in (
+        ("none", "--phase val", "there are no shards of valA: "),
+        ("one domain missing", "", "there are no shards of trainB: ", *(
+            remove(f"data/trainB{name}") for name in (".json", "-000000.tar", "-000000.idx", "-000001.tar",
+                                                      "-000001.idx"))),
+        ("cut off", "", "trainA-000001.tar has 2000 bytes, but its index says",
+         cut_off("data/trainA-000001.tar", 2000)),
+        ("cut off, no index", "", "trainA-000001.tar is no whole tar file",
+         cut_off("data/trainA-000001.tar", 2000), remove("data/trainA-000001.idx")),
+        ("one missing", "", "data/trainA-000001.tar is missing", remove("data/trainA-000001.tar")),
+        ("not finished", "", "run datasets/make_shards.py again", remove("data/trainA.json")),
+        ("pattern of none", "--shards_A no-*.tar", "'no-*.tar' matches no file"),
+        ("listed twice", "--shards_A trainA-{000000,000000}.tar", "trainA-000000.tar is listed 2 times"),
+        ("a copy", "--shards_A trainA-00000{0,9}.tar", "hold the same bytes; list one of them",
+         copy("data/trainA-000000.tar", "data/trainA-000009.tar"),
+         copy("data/trainA-000000.idx", "data/trainA-000009.idx")),
+        ("a command", "--shards_A pipe:touch${IFS}@/intruded;x.tar", "--shards_remote allows to fetch it"),
+        ("an address", "--shards_B https://localhost/x.tar", "--shards_remote allows to fetch it"),
+        ("remote without index", "--shards_remote --shards_B https://localhost/x.tar", "copy the .idx files"),
+        ("empty window", "--shards_window -1", "--shards_window is -1; it must be at least 0"),
+        ("mask without shards", "--companions mask=trainA_mask", "there are no shards of trainA_mask"))},
+    "shards, other bytes": Bad("--dataroot @/data --dataset_mode webdataset", "in a row cannot be read",
+                               shards(*(blank(f"data/train{name}.tar") for name in (
+                                   "A-000000", "A-000001", "B-000000", "B-000001"))), code=1),
     # resuming
     "config beside a record": Bad("--continue_train --config @/c.json", "has no effect with --continue_train",
                                   write("c.json", "{}")),
+    "neither begin nor go on": Bad("--continue_train maybe", "neither true nor false, nor auto"),
     "no run to continue": Bad("--continue_train --name nobody", "holds run: check --name"),
     "no such epoch": Bad("--continue_train --epoch 77", "choose one with --epoch"),
     "no run to begin from": Bad("--continue_train --pretrained_name nobody", "nobody does not exist"),
@@ -276,6 +332,17 @@ TRANSLATION = {
     "styles beside a style image": Bad("--model munit --num_styles 2 --style_image @/a.png",
                                        "--style_image", write("a.png", "")),
     "no styles": Bad("--model munit --num_styles 0", "--num_styles is 0"),
+    "alpha of images cut": Bad("--keep_alpha --preprocess crop", "--keep_alpha needs whole images"),
+    "nan in a float image": Bad("--dataroot @/a.npy --value_range 0:1", "a.npy: it holds NaN", code=1,
+                                prepare=numbers("a.npy", np.full((8, 8), np.nan))),
+    "nan in a volume": Bad("--dataroot @/a.npy --value_range 0:1", "a.npy[001]: it holds NaN", code=1,
+                           prepare=numbers("a.npy", np.full((2, 8, 8), np.nan))),
+    "empty volume": Bad("--dataroot @/a.npy --value_range 0:1", "a.npy: it holds no slices", code=1,
+                        prepare=numbers("a.npy", np.zeros((0, 8, 8)))),
+    "file of one number": Bad("--dataroot @/a.npy --value_range p1:p99", "both 7, an empty --value_range",
+                              prepare=numbers("a.npy", np.full((8, 8), 7)), code=1),
+    "floats of no range": Bad("--dataroot @/a.npy --value_range auto", "give --value_range lo:hi",
+                              numbers("a.npy", np.zeros((8, 8)))),
     "no images wanted": Bad("--num_test 0", "--num_test is 0"),
     "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
 }

@@ -21,6 +21,8 @@ MODELS = {
         "mask=trainA_mask", "--augment", "rotate90,rotate=10,scale=0.9:1.1,colour=0.2,noise=0.02",
         "--auxiliary", "l1=10,pyramid_l1=2,ssim=5,gradient=1,colour=1,tv=0.1,mask_l1=3"],
     "CUT, from a list with weights, grey": [*CUT, *EPOCHS, "--input_nc", "1"],
+    "CUT, slices of volumes, grey": [*CUT, *EPOCHS, "--input_nc", "1", "--output_nc", "1",
+                                     "--value_range", "p2:p98"],
     "CUT, a graph asked for": [*CUT, *EPOCHS, "--cuda_graph"],
     "SinCUT": [*SINCUT, *EPOCHS],
     # its image pools fill up before the first stop
@@ -100,12 +102,24 @@ def listed(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two volumes of A, one of B, six and five slices."""
+    root = tmp_path_factory.mktemp("volumes")
+    for name, slices in (("trainA/a", 4), ("trainA/b", 2), ("trainB/a", 5)):
+        (root / name).parent.mkdir(exist_ok=True)
+        values = np.random.default_rng(slices).normal(0, 500, (slices, 40, 40)).astype(np.float32)
+        np.save(root / name, values)
+    return root
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("model", MODELS)
 def test_resumed_run_equals_the_undisturbed_one(
         model: str, workers: str, whole: dict[str, Training], images: Path, single: Path,
-        with_test_split: Path, with_masks: Path, listed: Path, tmp_path: Path) -> None:
-    special = {"SinCUT": single, "CUT, from a list with weights, grey": listed,
+        with_test_split: Path, with_masks: Path, listed: Path, volumes: Path, tmp_path: Path) -> None:
+    special = {"SinCUT": single, "CUT, slices of volumes, grey": volumes,
+               "CUT, from a list with weights, grey": listed,
                "CUT, pairs and others, masks, augmented, auxiliary losses": with_masks}
     data = special.get(model, with_test_split if "--evaluation_freq" in MODELS[model] else images)
     if model not in whole:

@@ -110,7 +110,8 @@ def test_the_commands_in_the_pages_are_understood():
         text = page.read_text(encoding="utf-8").replace("\\\n", " ").replace("\n./", " ./")
         commands += re.findall(r"python scripts/benchmark\.py ([^`|\n]+)", text)
     parsed = [parse(shlex.split(command)) for command in commands]
-    assert {args.command for args in parsed} == {"step", "epoch", "translate", "data", "decoding", "memory"}
+    assert {args.command for args in parsed} == {"step", "epoch", "translate", "data", "decoding", "shards",
+                                                 "memory"}
 
 
 def test_the_page_counts_the_memory_of_the_cases_that_are_counted():

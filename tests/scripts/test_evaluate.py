@@ -117,3 +117,64 @@ def test_without_torch_fidelity_the_remedy_is_said(tmp_path, monkeypatch, score)
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)            # as if it were not installed
     with pytest.raises(UsageError, match=r"pip install -r requirements-eval.txt, or .* --features FILE"):
         score("--real", tmp_path / "real", "--fake", tmp_path / "real")
+
+
+# ---- more than 8 bits, one channel
+
+def test_scores_are_counted_in_the_range(tmp_path, score):
+    """PSNR of a volume's slices by its definition, 20 log10(white - black) - 10 log10(mean squared error)."""
+    real = np.random.default_rng(0).uniform(0, 1000, (5, 16, 16)).astype(np.float32)
+    fake = real + (real - 500) / 5000           # nowhere as much as a level of 8 bits
+    for folder, values in (("real", real), ("fake", fake)):
+        (tmp_path / folder / "scan").mkdir(parents=True)
+        np.save(tmp_path / folder / "scan.npy", values)
+    for number in range(5):                     # beside it, as test.py leaves them, to be looked at
+        (tmp_path / "fake" / "scan" / f"{number:03d}.png").write_bytes(b"of no importance")
+    folders = "--real", tmp_path / "real", "--fake", tmp_path / "fake", "--features", exported()
+    out = score(*folders, "--value_range", "0:1000", "--output", tmp_path / "scores.json")
+    found = json.loads((tmp_path / "scores.json").read_text())
+    error = np.mean((real.astype(np.float64) - fake.clip(0, 1000)) ** 2, axis=(1, 2))
+    expected = (60 - 10 * np.log10(error)).mean()
+    assert found["figures"]["PSNR, dB"]["value"] == pytest.approx(expected, abs=1e-3)
+    assert found["value_range"] == "0:1000" and "5 / 5" in out and "5 images of 16 x 16" in out
+    assert 0.999 < found["figures"]["SSIM"]["value"] < 1
+
+
+@pytest.mark.parametrize("value_range", ["p1:p99", "window"])
+def test_a_range_that_differs_from_file_to_file_is_refused(tmp_path, score, value_range):
+    with pytest.raises(UsageError, match="scores need one range for both folders, such as lo:hi"):
+        score("--real", tmp_path, "--fake", tmp_path, "--value_range", value_range)
+
+
+def test_files_that_need_a_range_are_named(tmp_path, score):
+    np.save(tmp_path / "a.npy", np.zeros((4, 4)))
+    with pytest.raises(UsageError, match="holds no images; .*; --value_range reads '.*a.npy'"):
+        score("--real", tmp_path, "--fake", tmp_path, "--features", exported())
+
+
+def test_16_bits_resized_are_not_rounded(tmp_path, score):
+    """A constant stays that constant: PSNR of two that differ by d is 20 log10(65535 / d)."""
+    for folder, value in (("real", 1000), ("fake", 1100)):
+        (tmp_path / folder).mkdir()
+        for number in range(4):
+            Image.fromarray(np.full((24, 20), value, np.uint16)).save(tmp_path / folder / f"{number}.png")
+    score("--real", tmp_path / "real", "--fake", tmp_path / "fake", "--features", exported(), "--size", "16",
+          "--value_range", "auto", "--output", tmp_path / "scores.json")
+    found = json.loads((tmp_path / "scores.json").read_text())["figures"]["PSNR, dB"]["value"]
+    assert found == pytest.approx(20 * np.log10(65535 / 100), abs=0.01)
+
+
+def test_grey_files_are_scored_as_grey_in_three_channels(tmp_path, score):
+    """Equal in all three, so that PSNR is that of the one."""
+    random = np.random.default_rng(0)
+    pairs = random.integers(0, 256, (4, 2, 16, 16), dtype=np.uint8)
+    for number, images in enumerate(pairs):
+        for folder, image in zip(("real", "fake"), images, strict=True):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(image).save(tmp_path / folder / f"{number}.png")
+    score("--real", tmp_path / "real", "--fake", tmp_path / "fake", "--features", exported(),
+          "--output", tmp_path / "scores.json")
+    found = json.loads((tmp_path / "scores.json").read_text())["figures"]
+    error = ((pairs[:, 0].astype(float) - pairs[:, 1]) ** 2).mean(axis=(1, 2))
+    assert found["PSNR, dB"]["value"] == pytest.approx((20 * np.log10(255) - 10 * np.log10(error)).mean())
+    assert {"Frechet distance", "kernel distance x 1000", "SWD x 1000", "SSIM"} <= found.keys()

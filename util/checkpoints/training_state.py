@@ -27,6 +27,11 @@ LATEST, PREVIOUS, EARLIER = "latest", "previous", "earlier"
 NUMBERED = re.compile(r"(\d+|iter_\d+)_net_\w+\.pth")
 
 
+def has_state(folder: Path) -> bool:
+    """Whether a run in this folder can go on where it was."""
+    return any((folder / f"{label}_state.pth").exists() for label in (LATEST, PREVIOUS))
+
+
 class Trainable(Protocol):
     """What a model offers here; models.base_model.BaseModel is one."""
 

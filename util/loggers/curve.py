@@ -52,8 +52,8 @@ class Frame:
         """The points as an SVG attribute."""
         return " ".join(f"{self.across(x):.1f},{self.down(y):.1f}" for x, y in points)
 
-    def axes(self) -> str:
-        """Grid lines with their numbers, as SVG elements."""
+    def axes(self, unit: str = "images") -> str:
+        """Grid lines with their numbers, as SVG elements. unit: what x counts."""
         parts = []
         for y in ticks(self.low, self.high):
             parts.append(f'<path class="grid" d="M{LEFT} {self.down(y):.1f}H{WIDTH - RIGHT}"/>'
@@ -61,7 +61,7 @@ class Frame:
         for x in ticks(0, self.last):
             place = f'x="{self.across(x):.1f}" y="{HEIGHT - BOTTOM + 16}"'
             parts.append(f'<text {place} text-anchor="middle">{x:,.10g}</text>')
-        parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">images</text>')
+        parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{unit}</text>')
         return "".join(parts)
 
 

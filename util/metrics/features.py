@@ -16,10 +16,16 @@ RESIZE_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampl
 
 
 def resized(pixels: np.ndarray, size: tuple[int, int] | None, resize: str = "bicubic") -> np.ndarray:
-    """An image, uint8 [H, W, C], C 1 or 3, resized to `size` (width, height); None: left as it is."""
+    """An image [H, W, C], uint8 of C 1 or 3, or float32 from 0 to 255, resized to `size` (width, height);
+    None: left as it is.
+    """
     height, width, channels = pixels.shape
     if size in (None, (width, height)):
         return pixels
+    if pixels.dtype != np.uint8:
+        bands = [Image.fromarray(band).resize(size, RESIZE_FILTERS[resize])
+                 for band in np.ascontiguousarray(pixels.transpose(2, 0, 1))]
+        return np.stack(bands, axis=-1).clip(0, 255)
     image = Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels)
     return np.asarray(image.resize(size, RESIZE_FILTERS[resize])).reshape(size[1], size[0], channels)
 

@@ -18,7 +18,7 @@ from util.checkpoints.weights import load_file
 from util.errors import UsageError
 from util.metrics.features import batches, with_channels
 from util.metrics.kid import Estimate, subset_size
-from util.metrics.registry import Extractor, ImageSet, Pixels
+from util.metrics.registry import Extractor, ImageSet, Pixels, in_8_bits
 
 RESIZE = "bilinear to 299 x 299, no anti-aliasing"  # as TensorFlow 1 did
 FEWEST = 10  # images in each set, for the ten parts of the Inception score
@@ -81,7 +81,7 @@ class _FidelityDataset(Dataset):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Tensor:
-        pixels = self._images[self._names[index]]
+        pixels = in_8_bits(self._images[self._names[index]])
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 

@@ -16,7 +16,7 @@ from util.metrics.kid import Estimate, kernel_distance
 from util.metrics.psnr_ssim import psnr, ssim
 from util.metrics.swd import patch_distance
 
-Pixels = np.ndarray  # uint8 [H, W, C]
+Pixels = np.ndarray  # [H, W, C], uint8 or float32 from 0 to 255
 Extractor = Callable[[Iterable[Pixels]], np.ndarray]  # images to features [N, D]
 Distance = Callable[[Pixels, Pixels], float]  # of two images of one shape
 NEEDS = ("", "features", "pairs", "lpips", "inception")  # what a metric may need, see Metric
@@ -42,8 +42,13 @@ class ImageSet:
 
     @cached_property
     def features(self) -> np.ndarray:
-        """Float [N, D], computed once."""
-        return self._extractor(self.images.values())
+        """Float [N, D], computed once, of 8 bits a channel."""
+        return self._extractor(map(in_8_bits, self.images.values()))
+
+
+def in_8_bits(pixels: Pixels) -> Pixels:
+    """Rounded to uint8, which networks that judge images were trained on."""
+    return pixels if pixels.dtype == np.uint8 else pixels.round().astype(np.uint8)
 
 
 Measure = Callable[[ImageSet, ImageSet], float | Estimate]

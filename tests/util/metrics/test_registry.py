@@ -63,6 +63,19 @@ def test_features_are_computed_once():
     assert len(calls) == 1
 
 
+def test_networks_see_8_bits():
+    """Of images that are not rounded the nearest levels, so that they see what a file would hold."""
+    seen = []
+
+    def extractor(images):
+        seen.extend(images)
+        return np.zeros((len(seen), 2))
+    images = ImageSet({"a": np.full((2, 2, 1), 3.4, np.float32), "b": np.full((2, 2, 1), 254.6, np.float32),
+                       "c": np.full((2, 2, 1), 9, np.uint8)}, extractor)
+    assert images.features.shape == (3, 2) and [(image.dtype.name, int(image.max())) for image in seen] == [
+        ("uint8", 3), ("uint8", 255), ("uint8", 9)]
+
+
 def test_scores_that_torch_fidelity_computes_together_are_taken_apart():
     together = {"fid": Estimate(3.0), "kid": Estimate(0.5, 0.25), "score": Estimate(2.0, 0.125),
                 "precision": Estimate(0.75), "recall": Estimate(0.5)}

@@ -1,0 +1,1 @@
+"""Images packed in tar files (shards): where each lies, in which order they are read, how they come here."""
