@@ -26,7 +26,7 @@ from options.train_options import TrainOptions
 FLAGS = ("--dataroot none --gpu_ids -1 --precision fp32 --batch_size 2 --netG resnet_6blocks --ngf 32 "
          "--ndf 32 --crop_size 64 --load_size 64")
 WAYS = ("nothing shared", "one message", "DistributedDataParallel")
-ROUNDS = 20
+ROUNDS = 10
 
 
 class Dispatching(nn.Module):
