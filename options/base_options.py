@@ -198,8 +198,8 @@ def add_speed(parser: OptionParser, is_train: bool) -> None:
             help="launch a training step as one CUDA graph: for a GPU that small minibatches leave waiting; "
                  "auto: on every GPU. default: false, until a GPU has run one")
         add("--accumulate", type=integer(at_least=1), default=1,
-            help="take a minibatch in so many parts, one after the other, in the memory of one: gradients are "
-                 "those of the whole, but forward passes are computed again (docs/distributed.md)")
+            help="take a minibatch in so many parts, one after the other, in the memory of one: gradients "
+                 "are those of the whole, but forward passes are computed again (docs/distributed.md)")
         add("--grad_checkpoint", action="store_true",
             help="keep fewer of G's activations and compute the others again: about a third more time")
         add("--cache", choices=CACHES, default="none",

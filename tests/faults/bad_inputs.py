@@ -295,8 +295,9 @@ TRAINING = {
     "micro-batches that do not divide": Bad("--batch_size 4 --accumulate 3", "use a multiple of 3"),
     "micro-batches of a batch norm": Bad("--batch_size 2 --accumulate 2 --normG batch",
                                          "network G takes statistics over all of it"),
-    "micro-batches of EnCo": Bad("--recipe enco --batch_size 2 --accumulate 2 --nce_layers 0,4,8,12",
-                                 "network F takes statistics over all of it"),
+    "micro-batches of EnCo": Bad("--model enco --netG resnet_4blocks --ngf 2 --ndf 2 --crop_size 32 "
+                                 "--batch_size 2 --accumulate 2", "network F takes statistics over all of it",
+                                 model="enco"),
     **{f"DRIT, {name}": Bad(f"{DRIT} {flags}", says, model="drit") for name, flags, says in (
         ("odd batch", "--batch_size 3", "--batch_size 3 is odd, but --model drit halves each"),
         ("small crops", "--dis_scale 3", "--crop_size 32 is too small for --dis_scale 3, which needs 61"),
