@@ -39,11 +39,14 @@ def describe_device(device: torch.device) -> str:
 
 
 def describe_ranks(opt: Namespace) -> str:
-    """How several processes share a minibatch; "" for one that works alone."""
-    if opt.world_size == 1:
-        return ""
-    return (f"{opt.world_size} ranks train one model: {opt.batch_size // opt.world_size} of the "
-            f"{opt.batch_size} images of --batch_size on each")
+    """How several processes, or micro-batches, share a minibatch; "" for one process that takes the whole."""
+    images = opt.batch_size // opt.world_size
+    each = f"{images} of the {opt.batch_size} images of --batch_size on each"
+    lines = [f"{opt.world_size} ranks train one model: {each}"] if opt.world_size > 1 else []
+    if opt.accumulate > 1:
+        lines.append(f"a step's {images} images are taken in {opt.accumulate} micro-batches of "
+                     f"{images // opt.accumulate}")
+    return "\n".join(lines)
 
 
 def save_options(opt: Namespace, folder: Path) -> None:
