@@ -22,7 +22,7 @@ from models import create_model
 from models.base_model import BaseModel
 from options.describe import describe, save_options
 from options.test_options import TestOptions
-from util.checkpoints.translation_record import made_by, stamp_of
+from util.checkpoints.translation_record import made_by
 from util.console import progress, say
 from util.errors import UsageError, run_command
 from util.loggers.results import Results
@@ -88,7 +88,7 @@ def missing(opt: Namespace, model: BaseModel, names: ResultNames, results: Resul
 def made_with(opt: Namespace) -> dict[str, Any]:
     """The options, with what became of automatic ones, and the kind of device."""
     return {name: value for name, value in vars(opt).items() if name in opt.parsed.asked} | {
-        "device": opt.device.type, "exported": opt.exported and stamp_of(opt.exported)}
+        "device": opt.device.type}
 
 
 if __name__ == "__main__":

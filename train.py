@@ -2,9 +2,10 @@
 
     python train.py --dataroot ./datasets/horse2zebra --name h2z_CUT
     python train.py --dataroot ./datasets/horse2zebra --name h2z_FastCUT --CUT_mode FastCUT
+    python train.py --dataroot ./datasets/horse2zebra --name h2z_CUT --gpu_ids 0,1 --batch_size 2
 
 Checkpoints, losses and a gallery of images go to <checkpoints_dir>/<name>. Ctrl-C saves and ends the run;
---continue_train goes on with it.
+--continue_train goes on with it. The last command trains on two GPUs, as torchrun --nproc_per_node=2 does.
 """
 
 import sys
@@ -16,11 +17,16 @@ from data.evaluation_split import evaluation_split, fixed_inputs
 from data.loader import Loader
 from models import create_model
 from models.base_model import BaseModel
-from options.describe import describe, save_options
-from options.train_options import TrainOptions
+from options.describe import describe, describe_ranks, save_options
+from options.restart import parse_training
 from util.checkpoints.disk_space import describe_space
 from util.checkpoints.training_state import TrainingState
 from util.console import say
+from util.distributed import ranks
+from util.distributed.agreement import Agreement, Alone, stop_signals
+from util.distributed.launch import launch
+from util.distributed.place import launch_name
+from util.distributed.together import Together, together
 from util.errors import DataError, run_command
 from util.loggers.fixed_images import FixedImages
 from util.loggers.registry import create_loggers
@@ -32,16 +38,20 @@ from util.runtime.memory import explained_out_of_memory
 from util.runtime.progress import Progress
 from util.runtime.rehearsal import rehearse
 from util.runtime.seed import seed_everything
-from util.runtime.signals import StopSignals
 
 
 def main() -> None:
-    opt = TrainOptions().parse()
-    with explained_out_of_memory(opt):
-        run(opt)
+    with together() as others:          # None for a process that works alone
+        opt = parse_training()
+        if opt.world_size > 1 and not others:
+            sys.exit(launch(opt.world_size))
+        with explained_out_of_memory(opt):
+            if others:
+                others.join(opt)
+            run(opt, others)
 
 
-def run(opt: Namespace) -> None:
+def run(opt: Namespace, others: Together | None = None) -> None:
     seed_everything(opt.seed)
     if opt.dry_run and opt.cache == "disk":
         opt.cache = "none"      # it would write
@@ -55,9 +65,14 @@ def run(opt: Namespace) -> None:
         dry_run(opt, folder, loader, model, progress)
         return
     with TrainingState(folder, keep_last=opt.keep_last, force=opt.force) as state:
+        if others:
+            others.kept = lambda: state.last_good
         print(describe(opt), model.describe(opt.verbose), start(opt, model, state, progress), sep="\n",
               flush=True)
-        save_options(opt, folder)
+        if launch_name():       # torchrun may start this again, to go on from here at least
+            state.save("latest", model, progress)
+        if ranks.is_main():
+            save_options(opt, folder)
         try:
             last_words = train(opt, loader, model, state, progress)
         except DataError:
@@ -84,13 +99,13 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
     monitor = LossMonitor(opt.on_nan, model.optimizers.values(), model.gan_weight)
     evaluation = Evaluation(opt, evaluation_split(opt))
     fixed = FixedImages(fixed_inputs(opt), opt.seed)
-    with open_log(opt, progress) as log, StopSignals() as stop:
+    with open_log(opt, progress) as log, stop_signals() as stop:
         for epoch in progress.remaining_epochs():
             model.start_epoch(epoch)
             loader.set_epoch(epoch, skip_images=progress.epoch_images)
-            for batch in log.timed(loader):
+            for batch in log.timed(stop.batches(loader)):
                 losses = model.train_step(batch)
-                progress.advance(images=len(batch["A"]))
+                progress.advance(images=len(batch["A"]) * ranks.world_size())
                 log.step(progress)
                 monitor.step(progress, losses)
                 if progress.crossed(opt.print_freq):
@@ -128,7 +143,8 @@ def show(model: BaseModel, fixed: FixedImages, progress: Progress, log: RunLog, 
         fixed.show(model, progress, log)
 
 
-def save_or_leave(model: BaseModel, state: TrainingState, progress: Progress, stop: StopSignals) -> None:
+def save_or_leave(model: BaseModel, state: TrainingState, progress: Progress,
+                  stop: Alone | Agreement) -> None:
     """Save the latest state, then end the program if a signal asked for it."""
     leaving = stop.received
     state.save("latest", model, progress)
@@ -157,13 +173,14 @@ def start(opt: Namespace, model: BaseModel, state: TrainingState, progress: Prog
     if opt.save_by_iter:
         numbered += progress.last_epoch * progress.images_per_epoch // opt.save_latest_freq
     space = describe_space(state.folder, model.state_dict(), min(numbered, opt.keep_last or numbered))
-    return "\n".join(filter(None, [line, opt.parsed.changed, state.displaced(), space]))
+    return "\n".join(filter(None, [describe_ranks(opt), line, opt.parsed.changed, state.displaced(), space]))
 
 
 def open_log(opt: Namespace, progress: Progress) -> RunLog:
     folder = Path(opt.checkpoints_dir) / opt.name
     total = (progress.last_epoch - opt.epoch_count + 1) * progress.images_per_epoch
-    return RunLog(folder, progress, images_in_total=total, loggers=create_loggers(opt, folder))
+    loggers = create_loggers(opt, folder) if ranks.is_main() else {}
+    return RunLog(folder, progress, images_in_total=total, loggers=loggers)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from data.image_folder import EXTENSIONS, find_images
 from data.image_list import is_list, parse
 from data.readers import readable
 from data.shards.find import has_set
+from util.errors import RunError
 from util.images import Pixels, to_levels, to_pixels
 
 PHASES = ("test", "val")    # splits to evaluate on; the first that has images is taken
@@ -33,20 +34,31 @@ class EvaluationImages:
         self._key = self._dataset.input_domain
         self.names = [self._name(path) for path in self._dataset.domains[self._key].paths]
 
-    def read(self, translate: Callable[[dict[str, Any]], Tensor] | None = None) -> dict[str, Pixels]:
+    def read(self, translate: Callable[[dict[str, Any]], Tensor] | None = None,
+             part: slice = slice(None)) -> dict[str, Pixels]:
         """Every readable image by name, as it would be written to a file: uint8 [H, W, C]; with --value_range
         not rounded, float32 from 0, black, to 255, white.
 
-        translate: gives the images to take instead, [B, C, H, W] in [-1, 1], from a batch.
+        translate: gives the images to take instead, [B, C, H, W] in [-1, 1], from a batch. part: of the
+        images in their order.
         """
         return {name: self._convert((translate(batch) if translate else batch[self._key])[0])
-                for name, batch in self.batches()}
+                for name, batch in self.batches(part)}
 
-    def batches(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every readable image by name, as a batch of its own for the model."""
-        for batch in self._loader:
-            path, = batch[f"{self._key}_paths"]
-            yield self._name(path), batch
+    def batches(self, part: slice = slice(None)) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every readable image by name, as a batch of its own for the model. part: see `read`."""
+        start, stop, _ = part.indices(len(self.names))
+        own = set(self._dataset.domains[self._key].paths[start:stop])
+        self._loader.set_epoch(1, skip_images=start)
+        try:
+            for batch in self._loader if start < stop else ():
+                path, = batch[f"{self._key}_paths"]
+                if path not in own:
+                    return
+                yield self._name(path), batch
+        except RunError:        # not one can be read
+            if stop - start == len(self.names):
+                raise
 
     def _name(self, path: str) -> str:
         return self._dataset.relative_name(self._key, path)

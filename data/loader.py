@@ -20,6 +20,7 @@ from data.base_dataset import ORDER, BaseDataset, Position, random_stream
 from data.image_folder import tolerated_bad
 from data.image_list import drawn
 from util.console import say
+from util.distributed import ranks
 from util.errors import DataError, RunError, UsageError
 
 AHEAD = 4    # minibatches that each worker prepares ahead of their use
@@ -29,8 +30,9 @@ class Loader:
     """Iterates over one epoch's minibatches, dicts as `collate` makes them, on the device.
 
     In training the order is drawn anew each epoch unless --serial_batches, and an incomplete last minibatch
-    is left out. In translation every image comes once, in the order of the files, except for bad ones; images
-    of several sizes that would share a minibatch come in several, and "index" lists their items' numbers.
+    is left out. Of each minibatch a rank reads its own part: the order is the same on any number of ranks.
+    In translation every image comes once, in the order of the files, except for bad ones; images of several
+    sizes that would share a minibatch come in several, and "index" lists their items' numbers.
 
     bad: a line for each image that could not be read so far; each was also said once on stderr.
     images_per_epoch: images in a whole epoch.
@@ -64,7 +66,7 @@ class Loader:
 
     def sample(self) -> dict[str, Any]:
         """A minibatch of the first items of epoch 1, read here and now."""
-        batches = self._batches.dataset[[Position(1, index) for index in range(self._order.batch_size)]]
+        batches = self._batches.dataset[[Position(1, index) for index in self._order.own]]
         if isinstance(batches, Exception):
             raise batches
         batch = batches[0]
@@ -113,10 +115,14 @@ class Loader:
             yield from [ready] if isinstance(ready, Exception) else ready
 
     def _report(self, reasons: list[str]) -> None:
-        for reason in reasons:
-            if reason not in self.bad:
-                self.bad.append(reason)
-                say(f"bad image: {reason}", sys.stderr)
+        new = [reason for reason in dict.fromkeys(reasons) if reason not in self.bad]
+        for reason in new:
+            say(f"bad image: {reason}", sys.stderr)
+        self.note_bad(new)
+
+    def note_bad(self, reasons: list[str]) -> None:
+        """Count images that cannot be read, here or on another rank. Raises DataError for too many."""
+        self.bad += [reason for reason in dict.fromkeys(reasons) if reason not in self.bad]
         images = sum(map(len, self.dataset.domains.values())) or len(self.dataset)
         if self._training and len(self.bad) > tolerated_bad(images):
             raise DataError(f"{len(self.bad)} of {images} images cannot be read, repair or remove them: "
@@ -124,7 +130,10 @@ class Loader:
 
 
 class _Order:
-    """The positions of each minibatch of an epoch."""
+    """The positions of each minibatch of an epoch.
+
+    own: the places within a minibatch that this rank reads.
+    """
 
     def __init__(self, items: int, opt: Namespace, weights: np.ndarray | None, ordered: bool):
         self.epoch, self.skip_images, self._weights = 1, 0, weights
@@ -132,6 +141,7 @@ class _Order:
         self._shuffled = opt.isTrain and not opt.serial_batches and not ordered
         self._chosen: Sequence[int] | None = None
         self.images = items // opt.batch_size * opt.batch_size if opt.isTrain else items
+        self.own = own_places(opt.batch_size, opt.accumulate) if opt.isTrain else range(opt.batch_size)
 
     def choose(self, items: Sequence[int]) -> None:
         self._chosen, self.images = items, len(items)
@@ -149,7 +159,16 @@ class _Order:
         first = self.skip_images - self.skip_images % self.batch_size
         for start in range(first, self.images, self.batch_size):
             indices = order[start:min(start + self.batch_size, self.images)].tolist()
-            yield [Position(self.epoch, index) for index in indices]
+            yield [Position(self.epoch, indices[place]) for place in self.own if place < len(indices)]
+
+
+def own_places(images: int, micro_batches: int) -> list[int]:
+    """The places in a minibatch of so many images that this rank takes: its share of each micro-batch.
+
+    So micro-batches, each over all ranks, follow each other in the minibatch: see models/parts.py.
+    """
+    size = images // micro_batches
+    return [start + place for start in range(0, images, size) for place in range(size)[ranks.share(size)]]
 
 
 class _Minibatches(Dataset):

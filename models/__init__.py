@@ -5,6 +5,7 @@ from argparse import Namespace
 from models.base_model import BaseModel
 from models.ema import EMA
 from models.execution.cast_weights import cast_together
+from models.execution.micro_batches import MicroBatches, check_accumulate
 from models.networks.base import NetworkError
 from models.precision import AUTOCAST
 from models.reference_api import base_model as reference
@@ -38,6 +39,9 @@ def create_model(opt: Namespace) -> BaseModel:
     if opt.isTrain and opt.ema:
         generators = {name: net for name, net in model.networks.items() if name.startswith("G")}
         model.ema = EMA(generators, half_life=opt.ema)
+    if opt.isTrain and opt.accumulate > 1:
+        check_accumulate(opt, model)
+        model.micro_batches = MicroBatches(model, opt.accumulate)
     if opt.compile:
         model.compile()
     elif model.precision.name in AUTOCAST:

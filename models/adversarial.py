@@ -1,10 +1,12 @@
 """The base class of models with a generator and a discriminator, and the networks that the flags ask for."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.base_model import BaseModel, Batch
 from models.diffaugment import augment
 from models.losses.gan import OBJECTIVES, gradient_penalty
@@ -12,6 +14,7 @@ from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.base import Discriminator, Generator, Network
 from models.networks.spectral_norm import normalize_spectrally
 from util.errors import UsageError
+from util.image_pool import ImagePool
 
 # Layers whose output for one image depends on the others of the pass, or on chance.
 NOT_REPEATABLE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
@@ -72,6 +75,17 @@ class AdversarialModel(BaseModel):
         loss = sum(self.discriminator_losses(name, real, fake)) / 2
         penalty = self.objective_penalty(name, real, fake)
         return loss if penalty is None else loss + self.objective.penalty_weight * penalty
+
+
+def from_pools(pools: Sequence[ImagePool], images: Sequence[Tensor]) -> list[Tensor]:
+    """What pools make of generated images of each kind, for the images of this part of a minibatch.
+
+    A pool sees those of all parts, so that it is the same in all of them.
+    """
+    if not any(pool.size for pool in pools):
+        return [pool.query(x) for pool, x in zip(pools, images, strict=True)]
+    together = parts.whole(*(x.detach() for x in images))
+    return [parts.own(pool.query(x)) for pool, x in zip(pools, together, strict=True)]
 
 
 def equip_discriminator(opt: Namespace, net: nn.Module) -> None:

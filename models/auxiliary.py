@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import models.networks.parts as parts
 from models.losses.auxiliary import FEATURES, LOSSES, PAIRS, Auxiliary, with_channels
 from models.precision import in_float32
 from util.errors import UsageError
@@ -51,7 +52,8 @@ class AuxiliaryLosses:
         for name, entry in self.losses.items():
             wanted = self.pairs_alone(target, fake, model) if PAIRS in entry.needs else target
             batch = self.batch_for(entry, model, count)
-            value = self.weights[name] * entry.loss(model.real_A[:count], fake, wanted, batch)
+            compared = self.compared(entry, model.real_A[:count], fake, wanted, batch)
+            value = self.weights[name] * entry.loss(*compared)
             model.losses[name] = value
             loss = loss + value
         return loss
@@ -67,6 +69,20 @@ class AuxiliaryLosses:
                              "have no such key: see BaseDataset.gives")
         return {**model.batch, FEATURES: self.features,
                 **{key: model.to_device(model.batch, key)[:count] for key in keys}}
+
+    @staticmethod
+    def compared(entry: Auxiliary, real_A: Tensor, fake: Tensor, target: Tensor | None,
+                 batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor | None, dict[str, Any]]:
+        """What the loss is computed on: these, or those of all parts of the minibatch, where it takes its
+        images together.
+        """
+        if not entry.together:
+            return real_A, fake, target, batch
+        keys = [need for need in entry.needs if need not in (PAIRS, FEATURES)]
+        given = (real_A, fake, *([] if target is None else [target]))
+        together = parts.whole(*given, *(batch[key] for key in keys))
+        target = None if target is None else together[2]
+        return *together[:2], target, batch | dict(zip(keys, together[len(given):], strict=True))
 
     @staticmethod
     def pairs_alone(target: Tensor, fake: Tensor, model: Translating) -> Tensor:

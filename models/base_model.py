@@ -13,16 +13,17 @@ from torch import Tensor, nn
 
 from models import ema
 from models.auxiliary import AuxiliaryLosses, create_auxiliary
-from models.ema import EMA
 from models.execution.compiled import announce_first_step, compile_network
-from models.execution.graphed_step import Batch, CudaGraphs, GraphedStep
+from models.execution.graphed_step import Batch, GraphedStep, graph_for
+from models.execution.micro_batches import MicroBatches, remembered
+from models.execution.over_ranks import check_agreement, over_ranks
 from models.networks.base import Generator, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer
-from models.precision import Precision, gives_one_size, to_channels_last
+from models.precision import Precision, gives_one_size, to_channels_last, weights_to_channels_last
 from models.schedules import LearningRate
 from util.checkpoints import weights as checkpoint
-from util.console import say
+from util.distributed import ranks
 
 
 class BaseModel(ABC):
@@ -32,11 +33,12 @@ class BaseModel(ABC):
     optimizers: the same names -> optimizers. ema: averages of the generators' weights (--ema), or None.
     batch, losses: of the step under way, the minibatch, and what it shows (name -> scalar on the device).
     loss_names: the order in which losses are shown; others follow behind.
-    gan_weight: the weight that the loss G_GAN carries.
+    gan_weight: the weight that the loss G_GAN carries. groups: of images that a step makes of a minibatch.
     """
 
     loss_names: tuple[str, ...] = ()
     gan_weight: float = 1.0
+    groups: int = 1
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -49,8 +51,10 @@ class BaseModel(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.losses: dict[str, Tensor] = {}
-        self.ema: EMA | None = None
+        self.ema: ema.EMA | None = None
         self.graphed: GraphedStep | None = None
+        self.micro_batches: MicroBatches | None = None
+        self.over_ranks = over_ranks(self)
         self.auxiliary: AuxiliaryLosses | None = create_auxiliary(opt) if opt.isTrain else None
         self.precision = Precision(opt.precision, opt.device,
                                    fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
@@ -64,8 +68,7 @@ class BaseModel(ABC):
     def optimize_parameters(self) -> None:
         """One update of every network on what `set_input` took. What is shown goes into `losses`, G among it.
 
-        A model may declare it with a parameter `batch`, and return the losses.
-        """
+        A model may declare it with a parameter `batch`, and return the losses."""
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
@@ -81,9 +84,7 @@ class BaseModel(ABC):
         """Initialise a network by --init_type and --init_gain, put it on the device, keep it as `name`."""
         net = init_weights(net, self.opt.init_type, self.opt.init_gain).to(self.device)
         if self.opt.channels_last:
-            for parameter in net.parameters():
-                if parameter.ndim == 4:
-                    parameter.data = to_channels_last(parameter.data)
+            weights_to_channels_last(net)
         if self.opt.isTrain and self.opt.grad_checkpoint and isinstance(net, Generator):
             net.use_checkpointing()
         self.networks[name] = net
@@ -95,6 +96,8 @@ class BaseModel(ABC):
         optimizer = torch.optim.Adam(list(parameters), lr=self.first_rate(name), fused=True,
                                      betas=(self.opt.beta1, self.opt.beta2), weight_decay=weight_decay)
         self.optimizers[name] = optimizer
+        if self.over_ranks:
+            self.over_ranks.watch(optimizer)
         self.schedule.add_plateau(optimizer)
         return optimizer
 
@@ -110,23 +113,19 @@ class BaseModel(ABC):
 
     def use_cuda_graph(self) -> None:
         """Let a step be launched as one CUDA graph; where that cannot be, say why in one line."""
-        obstacle = self.graph_obstacle()
-        if self.device.type != "cuda":
-            obstacle = f"the device is {self.device}"
-        elif "graph_obstacle" not in vars(type(self)):
-            obstacle = f"{type(self).__name__} does not say whether its step fits one: see docs/plugins.md"
-        if obstacle:
-            say(f"--cuda_graph: the steps run without a graph, {obstacle}")
-        else:
-            self.graphed = GraphedStep(self, CudaGraphs(self.device))
+        self.graphed = graph_for(self)
 
     def graph_obstacle(self) -> str:
         """Why no CUDA graph can stand for a step, in words; "" where one can.
 
         One can where all steps of equal `draw_choices` run the same operations on the same memory, with no
-        number that the host counts. A class answers for itself alone: its subclass answers anew.
-        """
+        number that the host counts. A class answers for itself alone: its subclass answers anew."""
         return ""
+
+    def remember(self) -> list[Callable[[], None]]:
+        """Functions that bring back what a step changes in place, beside weights, moments and random numbers:
+        --accumulate computes it several times from one beginning. A class answers for itself alone."""
+        return [remembered(buffer) for net in self.networks.values() for buffer in net.buffers()]
 
     # ---- training
 
@@ -135,12 +134,12 @@ class BaseModel(ABC):
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take a minibatch and update every network. Returns the losses, detached scalars on the device."""
-        choices = self.draw_choices()
-        self.losses = self.graphed(batch, choices) if self.graphed else self.eager_step(batch)
+        choices, step = self.draw_choices(), self.over_ranks or self.eager_step
+        self.losses = self.graphed(batch, choices) if self.graphed else step(batch)
         if self.schedule.plateaus:
             self.schedule.add_loss(self.losses["G"])
         if self.ema:
-            self.ema.update(images=len(batch[self.input_key]))
+            self.ema.update(images=len(batch[self.input_key]) * ranks.world_size())
         return self.losses
 
     def draw_choices(self) -> tuple[Any, ...]:
@@ -150,17 +149,21 @@ class BaseModel(ABC):
     def eager_step(self, batch: Batch) -> dict[str, Tensor]:
         """All that the device does in a step. Returns the losses in the order in which they are shown."""
         self.losses, self.batch = {}, batch
+        (self.micro_batches or self.run_step)(batch)
+        self.precision.end_step()
+        if self.auxiliary:
+            self.auxiliary.check_step(self.losses, self.opt.model)
+        order = [name for name in self.loss_names if name in self.losses]
+        return {name: self.losses[name].detach() for name in (*order, *self.losses)}
+
+    def run_step(self, batch: Batch) -> None:
+        """Take a minibatch, or a part of one, and update every network."""
         with self.precision.autocast():
             self.set_input(batch)
             if "batch" in inspect.signature(self.optimize_parameters).parameters:
                 self.losses |= self.optimize_parameters(batch) or {}
             else:
                 self.optimize_parameters()
-        self.precision.end_step()
-        if self.auxiliary:
-            self.auxiliary.check_step(self.losses, self.opt.model)
-        order = [name for name in self.loss_names if name in self.losses]
-        return {name: self.losses[name].detach() for name in (*order, *self.losses)}
 
     def set_input(self, batch: Batch) -> None:
         """Put the minibatch on the device: real_A of the input domain, real_B of the target, [B, C, H, W]."""
@@ -168,20 +171,29 @@ class BaseModel(ABC):
         if self.target_key in batch:        # a model of one domain has no other
             self.real_B = self.to_device(batch, self.target_key)
 
-    def update(self, *names: str, loss: Tensor) -> None:
+    def update(self, *names: str, loss: Tensor, largest_norm: float | None = None) -> None:
         """Backward into the networks of these names alone (D learns nothing from G's loss), then step them.
 
-        The sum of what generators minimise (names that begin with G), the losses of --auxiliary among it, is
-        shown as the loss G. A network without an optimizer has nothing to learn and is passed over.
+        largest_norm: each network's gradient is shortened to it. The sum of what generators minimise (names
+        that begin with G), the losses of --auxiliary among it, is shown as the loss G. A network without an
+        optimizer has nothing to learn and is passed over.
         """
         if any(name.startswith("G") for name in names):
             if self.auxiliary and "G" not in self.losses:
                 loss = self.auxiliary.add_to(loss, self)
             self.losses["G"] = self.losses["G"] + loss if "G" in self.losses else loss
-        self.precision.backward(loss, self.parameters_of(*names))
-        for optimizer in (self.optimizers[name] for name in names if name in self.optimizers):
-            self.precision.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
+        if self.micro_batches:
+            self.micro_batches.update(names, loss, largest_norm)
+        else:
+            self.precision.backward(loss, self.parameters_of(*names))
+            self.step(*names, largest_norm=largest_norm)
+
+    def step(self, *names: str, largest_norm: float | None = None) -> None:
+        """Step the networks of these names on the mean over the ranks of their gradients."""
+        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
+        if self.over_ranks:
+            self.over_ranks.average(optimizers)
+        self.precision.step_all(optimizers, largest_norm)
 
     def output(self) -> Tensor:
         """What G makes of real_A's first images, pixel by pixel at its place: what --auxiliary looks at."""
@@ -189,9 +201,8 @@ class BaseModel(ABC):
 
     def parameters_of(self, *names: str) -> list[nn.Parameter]:
         """What the optimizers of the networks of these names change."""
-        groups = [group for name in names if name in self.optimizers
-                  for group in self.optimizers[name].param_groups]
-        return [parameter for group in groups for parameter in group["params"]]
+        return [parameter for name in names if name in self.optimizers
+                for group in self.optimizers[name].param_groups for parameter in group["params"]]
 
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate of an epoch (from 1)."""
@@ -214,8 +225,8 @@ class BaseModel(ABC):
         lines = []
         for name, net in self.networks.items():
             lines += [str(net)] if layers else []
-            millions = sum(p.numel() for p in net.parameters()) / 1e6
-            lines.append(f"[Network {name}] {millions:.3f} M parameters")
+            count = sum(p.numel() for p in net.parameters())
+            lines.append(f"[Network {name}] {count / 1e6:.3f} M parameters")
         return "\n".join(lines)
 
     # ---- translation
@@ -266,7 +277,8 @@ class BaseModel(ABC):
             self.ema.restart()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a run needs to go on: weights, optimizers, schedules, fp16's scale."""
+        """All that a run needs to go on: weights, moments, schedules, ... All ranks call it together."""
+        check_agreement(self.networks)
         return {"networks": {n: net.state_dict() for n, net in self.networks.items()},
                 "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
                 **self.schedule.state_dict(), "scaler": self.precision.scaler.state_dict(),

@@ -1,13 +1,14 @@
 """CUT and FastCUT: Park et al., Contrastive Learning for Unpaired Image-to-Image Translation, ECCV 2020."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.adversarial import AdversarialModel, build_discriminator, build_generator
 from models.base_model import Batch
 from models.contrastive.momentum_queue import MomentumQueue
@@ -99,6 +100,9 @@ class CUTModel(AdversarialModel):
     def visuals(self) -> dict[str, Tensor]:
         images = {"real_A": self.real_A, "fake_B": self.fake_B, "real_B": self.real_B}
         return images | ({"idt_B": self.idt_B} if self.idt_B is not None else {})
+
+    def remember(self) -> list[Callable[[], None]]:
+        return [*super().remember(), self.patch_nce.forget_step]
 
     def graph_obstacle(self) -> str:
         return "the host counts the keys in the queues of --nce_negatives" if self.queue else ""
@@ -226,7 +230,7 @@ class CUTModel(AdversarialModel):
         return (self.identity_first and self.opt.nce_idt and self.opt.lambda_NCE > 0 and self.repeatable["G"]
                 and (self.patch_nce.weighting, self.patch_nce.relation) == self.chosen
                 and not self.overrides(*STEP) and self.device.type == "cpu" and self.precision.name != "fp16"
-                and self.real_A[:, 0].numel() >= BUSY_PIXELS)
+                and self.real_A[:, 0].numel() * parts.count() >= BUSY_PIXELS)
 
     def overrides(self, *methods: str) -> bool:
         """Whether a subclass, or this very object, has its own form of one of CUTModel's methods."""

@@ -1,13 +1,14 @@
 """CycleGAN: Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.adversarial import AdversarialModel, build_discriminator, build_generator
+from models.adversarial import AdversarialModel, build_discriminator, build_generator, from_pools
 from models.base_model import Batch, translate
 from util.errors import UsageError
 from util.flags import number
@@ -64,6 +65,9 @@ class CycleGANModel(AdversarialModel):
     def graph_obstacle(self) -> str:
         return "the host draws images from the pools: --pool_size 0 has none" if self.opt.pool_size else ""
 
+    def remember(self) -> list[Callable[[], None]]:
+        return [*super().remember(), *(pool.remember() for pool in self.pools.values())]
+
     # ---- the step
 
     def optimize_parameters(self) -> None:
@@ -97,8 +101,9 @@ class CycleGANModel(AdversarialModel):
 
     def compute_D_loss(self) -> Tensor:
         """The sum of what D_A and D_B minimise."""
-        D_A = self.discriminator_loss("D_A", self.real_B, self.pools["B"].query(self.fake_B))
-        D_B = self.discriminator_loss("D_B", self.real_A, self.pools["A"].query(self.fake_A))
+        fake_B, fake_A = from_pools([self.pools["B"], self.pools["A"]], [self.fake_B, self.fake_A])
+        D_A = self.discriminator_loss("D_A", self.real_B, fake_B)
+        D_B = self.discriminator_loss("D_B", self.real_A, fake_A)
         self.losses |= {"D_A": D_A, "D_B": D_B}
         return D_A + D_B
 

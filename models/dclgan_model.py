@@ -1,6 +1,7 @@
 """DCLGAN and SimDCL: Han et al., Dual Contrastive Learning for Unsupervised I2I Translation, NTIRE 2021."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -120,6 +121,9 @@ class DCLGANModel(AdversarialModel):
 
     def graph_obstacle(self) -> str:
         return ""
+
+    def remember(self) -> list[Callable[[], None]]:
+        return [*super().remember(), self.nce_A.forget_step, self.nce_B.forget_step]
 
     # ---- the step
 

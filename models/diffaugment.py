@@ -6,10 +6,12 @@ Zhao et al. 2020, Differentiable Augmentation for Data-Efficient GAN Training. I
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+import models.networks.parts as parts
 from util.errors import UsageError
 
 SHIFT = 1 / 8       # part of a side that an image moves at most
@@ -20,13 +22,15 @@ def translation(x: Tensor) -> Tensor:
     """x moved by up to an eighth of its sides, by whole pixels."""
     for dim in (2, 3):
         farthest = int(x.shape[dim] * SHIFT + 0.5)
-        x = moved(x, torch.randint(-farthest, farthest + 1, (len(x),), device=x.device), dim)
+        by = parts.drawn(partial(integers, -farthest, farthest + 1, device=x.device), len(x))
+        x = moved(x, by, dim)
     return x
 
 
 def color(x: Tensor) -> Tensor:
     """x with -0.5 to 0.5 added (brightness), 0 to 2 times its saturation, 0.5 to 1.5 times its contrast."""
-    brightness, saturation, contrast = torch.rand(3, len(x), 1, 1, 1, device=x.device, dtype=x.dtype)
+    brightness, saturation, contrast = parts.drawn(
+        lambda images: torch.rand(3, images, 1, 1, 1, device=x.device, dtype=x.dtype), len(x), dim=1)
     x = x + (brightness - 0.5)
     grey = x.mean(1, keepdim=True)
     x = (x - grey) * (2 * saturation) + grey
@@ -62,6 +66,11 @@ def augmentations(text: str) -> str:
     return text
 
 
+def integers(low: int, high: int, images: int, *, device: torch.device) -> Tensor:
+    """One in [low, high) for each image."""
+    return torch.randint(low, high, (images,), device=device)
+
+
 def moved(x: Tensor, by: Tensor, dim: int) -> Tensor:
     """Each image of x moved along a dimension by its number of pixels, [B]; zeros move in."""
     size = x.shape[dim]
@@ -75,6 +84,6 @@ def moved(x: Tensor, by: Tensor, dim: int) -> Tensor:
 def within(size: int, count: int, device: torch.device) -> Tensor:
     """For `count` images, which of `size` pixels lie in a hole along one side: bool [count, size]."""
     hole = int(size * HOLE + 0.5)
-    start = torch.randint(0, size + 1 - hole % 2, (count, 1), device=device) - hole // 2
+    start = parts.drawn(partial(integers, 0, size + 1 - hole % 2, device=device), count)[:, None] - hole // 2
     pixels = torch.arange(size, device=device)
     return (pixels >= start) & (pixels < start + hole)

@@ -1,12 +1,14 @@
 """DistanceGAN and SelfDistance: Benaim and Wolf, One-Sided Unsupervised Domain Mapping, NIPS 2017."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.adversarial import AdversarialModel, build_discriminator, build_generator
+import models.networks.parts as parts
+from models.adversarial import AdversarialModel, build_discriminator, build_generator, from_pools
 from models.losses.distance import RunningMoments, half_distances, pair_distances
 from util.flags import integer, number
 from util.image_pool import ImagePool
@@ -54,6 +56,11 @@ class DistanceGANModel(AdversarialModel):
     def graph_obstacle(self) -> str:
         return "the host counts the distances, and images of earlier steps are new tensors each time"
 
+    def remember(self) -> list[Callable[[], None]]:
+        last = dict(self.last)
+        return [*super().remember(), self.pool.remember(), *(m.remember() for m in self.moments.values()),
+                lambda: (self.last.clear(), self.last.update(last))]
+
     # ---- the step
 
     def optimize_parameters(self) -> None:
@@ -71,15 +78,20 @@ class DistanceGANModel(AdversarialModel):
 
     def compute_D_loss(self) -> Tensor:
         """What D minimises on real images and on those from the pool."""
-        self.losses["D"] = self.discriminator_loss("D", self.real_B, self.pool.query(self.fake_B))
+        fake_B, = from_pools([self.pool], [self.fake_B])
+        self.losses["D"] = self.discriminator_loss("D", self.real_B, fake_B)
         return self.losses["D"]
 
     def distance_loss(self) -> Tensor:
-        """Mean of |distance before - distance after translation|, each normalised by its domain's moments."""
-        before, after = self.distances("real_A", self.real_A), self.distances("fake_B", self.fake_B)
+        """Mean of |distance before - distance after translation|, each normalised by its domain's moments.
+
+        The distances are those of the whole minibatch.
+        """
+        real_A, fake_B, real_B = parts.whole(self.real_A, self.fake_B, self.real_B)
+        before, after = self.distances("real_A", real_A), self.distances("fake_B", fake_B)
         if not self.opt.unnormalized_distances:
             self.moments["A"].add(before)
-            self.moments["B"].add(self.distances("real_B", self.real_B))
+            self.moments["B"].add(self.distances("real_B", real_B))
             before = self.moments["A"].normalized(before)
             after = self.moments["B"].normalized(after)
             if min(moments.count for moments in self.moments.values()) < self.opt.distance_warmup:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from models.multimodal import MultimodalModel
 from models.networks.multimodal.drit_discriminators import PUBLISHED_LAYERS, content_side, image_side
+from util.distributed import ranks
 from util.errors import UsageError
 from util.flags import integer, number
 
@@ -62,6 +63,10 @@ def check_drit(opt: Namespace) -> None:
     if opt.batch_size % 2:
         raise UsageError(f"--batch_size {opt.batch_size} is odd, but --model drit halves each minibatch: use "
                          f"{opt.batch_size + 1}")
+    halves = 2 * opt.accumulate * ranks.world_size()
+    if opt.batch_size % halves:
+        raise UsageError(f"--batch_size {opt.batch_size} is of {halves // 2} parts together, each of which "
+                         f"--model drit halves: use a multiple of {halves}")
     if opt.grad_checkpoint:
         raise UsageError("--grad_checkpoint does not work with --model drit; leave it out")
     if opt.gan_mode == "wgangp":

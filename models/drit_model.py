@@ -4,11 +4,13 @@ With the mode-seeking loss, as is the default, it is DRIT++ for two domains (IJC
 """
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.base_model import Batch
 from models.drit_flags import add_drit_flags, check_drit, check_images, content_layers
 from models.losses.drit import (
@@ -67,6 +69,7 @@ class DRITModel(MultimodalModel):
     The first half of a minibatch is encoded, the second is what D_A2 and D_B2 see as real.
     """
 
+    groups = 2
     loss_names = ("G_A", "G_B", "content", "rec_A", "rec_B", "cycle_A", "cycle_B", "KL_style", "KL_content",
                   "G_A2", "G_B2", "latent_A", "latent_B", "ms_A", "ms_B", "G", *IMAGE_D, "D_content")
 
@@ -104,6 +107,16 @@ class DRITModel(MultimodalModel):
 
     def graph_obstacle(self) -> str:
         return ""
+
+    def remember(self) -> list[Callable[[], None]]:
+        return super().remember()
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """As BaseModel's; the losses of a whole step, means over all parts of the minibatch, are kept."""
+        losses = super().train_step(batch)
+        if not self.content_only:
+            self.latest.copy_(torch.stack([losses[name] for name in self.kept]))
+        return losses
 
     def set_input(self, batch: Batch) -> None:
         super().set_input(batch)
@@ -162,23 +175,26 @@ class DRITModel(MultimodalModel):
             return
         made = self.forward(first)
         self.translated = made.fake[self.target_key]
-        styles = torch.randn(1 if self.opt.no_ms else 2, len(self.real_A) // 2, self.opt.style_dim,
-                             device=self.device)
+        styles = parts.normal(1 if self.opt.no_ms else 2, len(self.real_A) // 2, self.opt.style_dim,
+                              like=self.real_A, dim=1)
         self.update(*IMAGE_D, loss=self.compute_D_loss(first, second, made, styles))
         self.update_content_D({domain: content.detach() for domain, content in made.content.items()})
         self.update("G_enc_c", "G_enc_a", "G_gen", loss=self.compute_G_loss(first, made))
         self.precision.end_step()       # fp16 takes one update of an optimizer between two of its scale
         self.update("G_enc_c", "G_gen", loss=self.compute_random_loss(first, styles))
-        self.latest.copy_(torch.stack([self.losses[name].detach() for name in self.kept]))
 
     def output(self) -> Tensor:
         """The first half's translations in the styles of real_B's: what --auxiliary looks at."""
         return self.translated
 
     def halves(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The images that are encoded and those that are only judged, by domain, [B / 2, C, H, W]."""
-        pairs = {self.input_key: self.real_A.chunk(2), self.target_key: self.real_B.chunk(2)}
-        return {d: pair[0] for d, pair in pairs.items()}, {d: pair[1] for d, pair in pairs.items()}
+        """The images that are encoded and those that are only judged, by domain, [B / 2, C, H, W].
+
+        They are this part's of the halves of the whole minibatch.
+        """
+        real_A, real_B = parts.whole(self.real_A, self.real_B)
+        return tuple({self.input_key: parts.own(real_A.chunk(2)[half]),
+                      self.target_key: parts.own(real_B.chunk(2)[half])} for half in (0, 1))
 
     def contents(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
         """Content of both domains' images, with the noise of training."""
@@ -191,7 +207,8 @@ class DRITModel(MultimodalModel):
         if log_variance is None:
             return mean, mean, None
         log_variance = at_least_float32(log_variance)
-        return mean + torch.randn_like(mean) * (log_variance / 2).exp(), mean, log_variance
+        noise = parts.normal(*mean.shape, like=mean)
+        return mean + noise * (log_variance / 2).exp(), mean, log_variance
 
     def forward(self, images: dict[str, Tensor]) -> Forward:
         """Swap the styles of both domains' images, and swap them back."""
@@ -210,10 +227,7 @@ class DRITModel(MultimodalModel):
                        fake, rec, cycle)
 
     def random_fakes(self, content: dict[str, Tensor], styles: Tensor) -> dict[str, Tensor]:
-        """The other domain's content in each random style, by domain: [n B / 2, C, H, W].
-
-        styles: [n, B / 2, S]; both domains share them.
-        """
+        """The other domain's content in each of the styles [n, B / 2, S], by domain: [n B / 2, C, H, W]."""
         return {domain: self.networks["G_gen"](content[other].repeat(len(styles), 1, 1, 1),
                                                styles.flatten(0, 1), domain)
                 for domain, other in DOMAINS.items()}
@@ -236,18 +250,11 @@ class DRITModel(MultimodalModel):
         return torch.stack([self.objective.real(of_real) + self.objective.fake(of_fake)
                             for of_real, *of_fakes in scales for of_fake in of_fakes]).sum()
 
-    def fooling(self, name: str, fakes: Tensor) -> Tensor:
-        """What the generators minimise on D `name`, summed over scales."""
-        return torch.stack([self.objective.generator(scores) for scores in self.networks[name](fakes)]).sum()
-
     def update_content_D(self, content: dict[str, Tensor]) -> None:
         """An update of D_content, its gradient no longer than CONTENT_CLIP. content: without a graph."""
-        net, optimizer = self.networks["D_content"], self.optimizers["D_content"]
+        net = self.networks["D_content"]
         self.losses["D_content"] = content_telling(net(content["A"]), net(content["B"]))
-        self.precision.backward(self.losses["D_content"], self.parameters_of("D_content"))
-        self.precision.clip(optimizer, CONTENT_CLIP)
-        self.precision.step(optimizer)
-        optimizer.zero_grad(set_to_none=True)
+        self.update("D_content", loss=self.losses["D_content"], largest_norm=CONTENT_CLIP)
 
     def compute_G_loss(self, images: dict[str, Tensor], made: Forward) -> Tensor:
         """The sum of what the encoders and the generator minimise on encoded styles."""
@@ -274,7 +281,8 @@ class DRITModel(MultimodalModel):
             losses |= {f"G_{domain}2": len(styles) * self.fooling(f"D_{domain}2", fakes),
                        f"latent_{domain}": self.opt.lambda_latent * l1(found, styles[0])}
             if not self.opt.no_ms:
-                losses[f"ms_{domain}"] = self.opt.lambda_ms * mode_seeking(*fakes.chunk(2), *styles)
+                both = parts.whole(*fakes.chunk(2), *styles)
+                losses[f"ms_{domain}"] = self.opt.lambda_ms * mode_seeking(*both)
         self.losses |= losses
         return torch.stack(list(losses.values())).sum()
 

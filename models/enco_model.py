@@ -1,6 +1,7 @@
 """EnCo: Cai et al., Rethinking the Paradigm of Content Constraints in Unpaired I2I Translation, AAAI 2024."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -70,6 +71,9 @@ class EnCoModel(AdversarialModel):
 
     def graph_obstacle(self) -> str:
         return ""
+
+    def remember(self) -> list[Callable[[], None]]:
+        return super().remember()
 
     # ---- the step
 

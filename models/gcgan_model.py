@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.adversarial import AdversarialModel, build_discriminator, build_generator
+from models.adversarial import AdversarialModel, build_discriminator, build_generator, from_pools
 from util.errors import UsageError
 from util.flags import number
 from util.image_pool import ImagePool
@@ -64,6 +64,9 @@ class GcGANModel(AdversarialModel):
     def graph_obstacle(self) -> str:
         return "the host draws images from the pools: --pool_size 0 has none" if self.opt.pool_size else ""
 
+    def remember(self) -> list[Callable[[], None]]:
+        return [*super().remember(), *(pool.remember() for pool in self.pools.values())]
+
     # ---- the step
 
     def optimize_parameters(self) -> None:
@@ -98,9 +101,9 @@ class GcGANModel(AdversarialModel):
 
     def compute_D_loss(self) -> Tensor:
         """The sum of what D and D_gc minimise."""
-        D = self.discriminator_loss("D", self.real_B, self.pools["D"].query(self.fake_B))
-        D_gc = self.discriminator_loss("D_gc", self.transform(self.real_B),
-                                       self.pools["D_gc"].query(self.fake_gc))
+        fake_B, fake_gc = from_pools([self.pools["D"], self.pools["D_gc"]], [self.fake_B, self.fake_gc])
+        D = self.discriminator_loss("D", self.real_B, fake_B)
+        D_gc = self.discriminator_loss("D_gc", self.transform(self.real_B), fake_gc)
         self.losses |= {"D": D, "D_gc": D_gc}
         return D + D_gc
 

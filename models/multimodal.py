@@ -3,7 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -70,6 +70,17 @@ class MultimodalModel(AdversarialModel):
     @abstractmethod
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """Images of the target domain, [B, C, H, W] in [-1, 1], of a content and a style for each."""
+
+    # ---- losses
+
+    def fooling(self, name: str, fakes: Tensor) -> Tensor:
+        """What generators minimise on discriminator `name`."""
+        return self.over_scales(self.objective.generator, self.networks[name](fakes))
+
+    @staticmethod
+    def over_scales(objective: Callable[[Tensor], Tensor], scores: Sequence[Tensor]) -> Tensor:
+        """The objective's sum over D's scales, each a mean over its scores."""
+        return torch.stack([objective(s) for s in scores]).sum()
 
     # ---- translation
 

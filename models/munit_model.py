@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.adversarial import check_crop
 from models.base_model import Batch
 from models.multimodal import MultimodalModel
@@ -105,6 +106,9 @@ class MUNITModel(MultimodalModel):
         every = self.opt.lr_halving_steps
         return super().first_rate(name) * (0.5 ** (self.steps // every) if every else 1.0)
 
+    def remember(self) -> list[Callable[[], None]]:
+        return super().remember()
+
     # ---- the step
 
     def set_input(self, batch: Batch) -> None:
@@ -121,7 +125,7 @@ class MUNITModel(MultimodalModel):
 
     def draw_styles(self) -> dict[str, Tensor]:
         """A style N(0, I) for every translation, [B, style_dim], by the domain translated into."""
-        return {X: torch.randn(len(self.images[OTHER[X]]), self.opt.style_dim, device=self.device)
+        return {X: parts.normal(len(self.images[OTHER[X]]), self.opt.style_dim, like=self.real_A)
                 for X in "AB"}
 
     def translate(self, styles: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -152,7 +156,7 @@ class MUNITModel(MultimodalModel):
         for X, Y in OTHER.items():
             style = self.netG[X].encode_style(self.fake[X])
             content = self.netG[X].encode_content(self.fake[X])
-            losses[f"G_{X}"] = self.over_scales(self.objective.generator, self.netD[X](self.fake[X]))
+            losses[f"G_{X}"] = self.fooling(f"D_{X}", self.fake[X])
             losses[f"recon_x_{X}"] = opt.lambda_recon_x * F.l1_loss(self.recon[X], self.images[X])
             losses[f"recon_s_{X}"] = opt.lambda_recon_s * F.l1_loss(style, self.drawn[X])
             losses[f"recon_c_{Y}"] = opt.lambda_recon_c * F.l1_loss(content, self.content[Y])
@@ -161,11 +165,6 @@ class MUNITModel(MultimodalModel):
                 losses[f"cycle_{Y}"] = opt.lambda_cycle * F.l1_loss(back, self.images[Y])
         self.losses |= losses
         return torch.stack(list(losses.values())).sum()
-
-    @staticmethod
-    def over_scales(objective: Callable[[Tensor], Tensor], scores: list[Tensor]) -> Tensor:
-        """The objective's sum over D's scales, each a mean over its scores."""
-        return torch.stack([objective(s) for s in scores]).sum()
 
     # ---- checkpoints
 

@@ -1,6 +1,6 @@
 """Number formats (--precision) and memory order of the networks, and what must be computed in float32."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any, ParamSpec
@@ -54,6 +54,14 @@ class Precision:
         """optimizer.step() on gradients of `backward`; left out where one of fp16's overflowed."""
         self.scaler.step(optimizer)
         self._stepped = True
+
+    def step_all(self, optimizers: Iterable[torch.optim.Optimizer], largest_norm: float | None) -> None:
+        """`step` for each, its gradient shortened to largest_norm if that is given and then gone."""
+        for optimizer in optimizers:
+            if largest_norm is not None:
+                self.clip(optimizer, largest_norm)
+            self.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
         """In place of `step`, before an optimizer is stepped by somebody else: undo fp16's scale."""
@@ -148,6 +156,13 @@ def to_channels_last(x: Tensor) -> Tensor:
     channels, height, width = x.shape[1:]
     strides = (channels * height * width, 1, width * channels, channels)
     return x if x.stride() == strides else x.as_strided(x.shape, strides)
+
+
+def weights_to_channels_last(net: nn.Module) -> None:
+    """Store the weights of a network's convolutions in channels-last order."""
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = to_channels_last(parameter.data)
 
 
 def order_of(x: Tensor) -> torch.memory_format:

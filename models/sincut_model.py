@@ -1,12 +1,14 @@
 """SinCUT: translation learnt from one image of each domain (Park et al. 2020, section 4.4)."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.base_model import Batch
 from models.contrastive.patch_nce import as_input
 from models.cut_model import CUTModel
 from models.losses.gan import r1_penalty
@@ -62,7 +64,17 @@ class SinCUTModel(CUTModel):
     def graph_obstacle(self) -> str:
         return super().graph_obstacle()
 
+    def remember(self) -> list[Callable[[], None]]:
+        return super().remember()
+
     # ---- the step
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """As BaseModel's; the latest R1, a mean over all parts of the minibatch, is kept."""
+        losses = super().train_step(batch)
+        if self.R1_is_due:
+            self.latest_R1.copy_(losses["D_R1"])
+        return losses
 
     def draw_choices(self) -> tuple[Any, ...]:
         """Whether the step is mirrored, and whether it has R1 (--R1_every)."""
@@ -81,9 +93,9 @@ class SinCUTModel(CUTModel):
         loss = super().compute_D_loss()
         if self.R1_is_due:
             r1 = self.opt.lambda_R1 / 2 * r1_penalty(self.netD, self.real_B)
-            self.latest_R1.copy_(r1.detach())
+            self.losses["D_R1"] = r1
             loss = loss + self.opt.R1_every * r1
-        if self.opt.lambda_R1 > 0:
+        elif self.opt.lambda_R1 > 0:
             self.losses["D_R1"] = self.latest_R1.clone()
         return loss
 

@@ -14,7 +14,7 @@ from models.networks.init import INITS
 from models.networks.norm import NORMS
 from models.precision import PRECISIONS
 from options.checks import check_options
-from options.devices import resolve_auto
+from options.devices import count_ranks, resolve_auto
 from options.parser import OptionParser
 from util.errors import UsageError
 from util.flags import integer, number, str2bool, switch
@@ -35,7 +35,8 @@ class BaseOptions(ABC):
     is_train: bool
 
     def parse(self, argv: Sequence[str] | None = None) -> Namespace:
-        """The options, checked together, with `isTrain`, `device` and `parsed` (see Parsed) added.
+        """The options, checked together, with `isTrain`, `device`, `world_size` (how many processes work
+        together) and `parsed` (see Parsed) added.
 
         argv: without the program's name; None stands for sys.argv. Raises UsageError.
         """
@@ -57,6 +58,7 @@ class BaseOptions(ABC):
         opt.parsed = Parsed(asked, defaults={name: parser.get_default(name) for name in asked},
                             typed=parser.typed(), changed=self.changes(parser, asked))
         opt.isTrain = self.is_train
+        opt.world_size = count_ranks(opt)
         check_options(opt)
         resolve_auto(opt)
         return opt
@@ -98,7 +100,8 @@ def add_shared(parser: OptionParser) -> None:
         help="name of the run: its folder of checkpoints and results")
     add("--easy_label", default="experiment_name", help="accepted for old command lines; has no effect")
     add("--gpu_ids", default="auto", per_run=True,
-        help="auto: the first GPU, or the CPU where there is none; 0: that GPU; -1: CPU")
+        help="auto: the first GPU, or the CPU where there is none; 0: that GPU; -1: CPU; 0,1: train on both, "
+             "with a process each (docs/distributed_running.md)")
     add("--checkpoints_dir", default="./checkpoints", per_run=True, help="where the runs' folders are")
     add("--seed", type=integer(at_least=0, below=2**32), default=0,
         help="of every random number: weights, order of images, crops, patches")
@@ -194,6 +197,9 @@ def add_speed(parser: OptionParser, is_train: bool) -> None:
         add("--cuda_graph", type=switch, nargs="?", const=True, default=False,
             help="launch a training step as one CUDA graph: for a GPU that small minibatches leave waiting; "
                  "auto: on every GPU. default: false, until a GPU has run one")
+        add("--accumulate", type=integer(at_least=1), default=1,
+            help="take a minibatch in so many parts, one after the other, in the memory of one: gradients "
+                 "are those of the whole, but forward passes are computed again (docs/distributed.md)")
         add("--grad_checkpoint", action="store_true",
             help="keep fewer of G's activations and compute the others again: about a third more time")
         add("--cache", choices=CACHES, default="none",

@@ -12,6 +12,7 @@ from data.readers import value_range
 from data.result_files import FORMAT_DEPTHS, LOSSY_FORMATS, SAME
 from data.transforms import check_preprocess
 from models.auxiliary import check_auxiliary
+from options.devices import OTHER_DEVICES, named_devices
 from options.recipes import RECIPES
 from util.errors import UsageError
 from util.loggers.registry import check_packages
@@ -24,6 +25,7 @@ def check_options(opt: Namespace) -> None:
     check_folder(opt)
     companions(opt.companions, opt.phase)
     check_depth(opt)
+    check_devices(opt)
     if opt.isTrain:
         check_training(opt)
     else:
@@ -57,7 +59,27 @@ def check_depth(opt: Namespace) -> None:
                          "which takes images of 8 bits; leave one of them out")
 
 
+def check_devices(opt: Namespace) -> None:
+    if not opt.isTrain and len(named_devices(opt.gpu_ids)) > 1:
+        raise UsageError(f"--gpu_ids {opt.gpu_ids}: only training uses several GPUs; name one of them")
+    if opt.world_size > 1 and opt.gpu_ids in OTHER_DEVICES:
+        raise UsageError(f"--gpu_ids {opt.gpu_ids} works with one process alone: use CUDA's GPUs, or -1 for "
+                         "the CPU")
+
+
+def check_division(opt: Namespace) -> None:
+    """A minibatch must be divided evenly over ranks and micro-batches."""
+    flags = f"--accumulate {opt.accumulate}" if opt.accumulate > 1 else ""
+    if opt.world_size > 1:
+        flags = f"{opt.world_size} ranks" + (f" and {flags}" if flags else "")
+    number = opt.accumulate * opt.world_size
+    if opt.batch_size % number:
+        raise UsageError(f"--batch_size {opt.batch_size} is of the whole minibatch, which {flags} cannot "
+                         f"divide into {number} equal parts: use a multiple of {number}")
+
+
 def check_training(opt: Namespace) -> None:
+    check_division(opt)
     recipe = RECIPES.get(opt.recipe, {})
     missing = [name for name in recipe if name not in opt]
     if missing:

@@ -38,6 +38,17 @@ def describe_device(device: torch.device) -> str:
     return f"CPU ({torch.get_num_threads()} threads){found}"
 
 
+def describe_ranks(opt: Namespace) -> str:
+    """How several processes, or micro-batches, share a minibatch; "" for one process that takes the whole."""
+    images = opt.batch_size // opt.world_size
+    each = f"{images} of the {opt.batch_size} images of --batch_size on each"
+    lines = [f"{opt.world_size} ranks train one model: {each}"] if opt.world_size > 1 else []
+    if opt.accumulate > 1:
+        lines.append(f"a step's {images} images are taken in {opt.accumulate} micro-batches of "
+                     f"{images // opt.accumulate}")
+    return "\n".join(lines)
+
+
 def save_options(opt: Namespace, folder: Path) -> None:
     """Write <phase>_opt.txt and, for a run of train.py, opt.json."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,12 @@
-"""The device that the options name, and what `auto` stands for on it."""
+"""The devices that the options name, one for each rank here, and what `auto` stands for on them."""
 
 from argparse import Namespace
 from typing import Any, NamedTuple
 
 import torch
 
+from util.distributed import ranks
+from util.distributed.place import find_place
 from util.errors import UsageError
 
 # Devices besides the CPU and CUDA's: name -> whether torch finds one. No run has used them yet.
@@ -36,8 +38,14 @@ AUTO: dict[str, dict[str, Auto]] = {
 
 
 def resolve_auto(opt: Namespace) -> None:
-    """Set `device`, and what the flags that are left to it stand for there."""
-    opt.device = resolve_device(opt.gpu_ids)
+    """Set `device`, and what the flags that are left to it stand for there.
+
+    A process that starts ranks uses no device itself.
+    """
+    place, devices = find_place(), devices_of_ranks(opt)
+    opt.device = devices[place.local_rank if place else 0]
+    if place or opt.world_size == 1:
+        use(opt.device)
     opt.precision = resolve_precision(opt.precision, opt.device)
     opt.channels_last = resolve_channels_last(opt.channels_last, opt.precision, opt.device)
     for flag in ("compile", "cuda_graph"):
@@ -45,30 +53,64 @@ def resolve_auto(opt: Namespace) -> None:
             setattr(opt, flag, AUTO[opt.device.type][flag].value)
 
 
+def count_ranks(opt: Namespace) -> int:
+    """How many processes train one model: those that torchrun started, or those that the flags ask for."""
+    place = find_place()
+    if place or ranks.active():
+        return place.world_size if place else ranks.world_size()
+    return max(vars(opt).get("ranks", 0), len(named_devices(opt.gpu_ids)))
+
+
+def devices_of_ranks(opt: Namespace) -> list[torch.device]:
+    """The device of each rank on this machine. Raises UsageError where they do not suffice."""
+    place = find_place()
+    count = place.local_world_size if place else opt.world_size
+    devices, found = named_devices(opt.gpu_ids), torch.cuda.device_count()
+    if devices[0].type == "cpu":
+        return devices * count
+    if opt.gpu_ids == "auto" and found >= count:
+        return [torch.device(f"cuda:{number}") for number in range(count)]
+    if len(devices) != count:
+        named = (f"PyTorch sees {found}" if opt.gpu_ids == "auto"
+                 else f"--gpu_ids {opt.gpu_ids} names {len(devices)}")
+        raise UsageError(f"ranks need a GPU each, {count} on this machine, but {named}: start as many ranks "
+                         "as GPUs, or use --gpu_ids -1 for the CPU")
+    return devices
+
+
 def resolve_device(gpu_ids: str) -> torch.device:
-    """The device that --gpu_ids names, made the current one. Raises UsageError for one that is not there."""
+    """The one device that --gpu_ids names, made the current one. Raises UsageError."""
+    devices = named_devices(gpu_ids)
+    if len(devices) > 1:
+        raise UsageError(f"--gpu_ids {gpu_ids}: this program uses one GPU; name one of them")
+    return use(devices[0])
+
+
+def named_devices(gpu_ids: str) -> list[torch.device]:
+    """The devices that --gpu_ids names; "auto" is the first GPU. Raises UsageError for what is not there."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpu_ids == "auto":
-        return use(torch.device("cuda:0" if found else "cpu"))
+        return [torch.device("cuda:0" if found else "cpu")]
     if gpu_ids in OTHER_DEVICES:
         if not OTHER_DEVICES[gpu_ids]():
             raise UsageError(f"--gpu_ids is {gpu_ids}, but PyTorch finds no such device here; use auto, or "
                              "-1 for the CPU")
-        return torch.device(gpu_ids)
+        return [torch.device(gpu_ids)]
     try:
         numbers = [int(part) for part in gpu_ids.split(",") if part]
     except ValueError:
         raise UsageError(f"--gpu_ids is {gpu_ids!r}; give auto, -1 for the CPU, a GPU's number, mps or "
                          "xpu") from None
+    if len(set(numbers)) < len(numbers):
+        raise UsageError(f"--gpu_ids is {gpu_ids}, which names a device twice; for several processes on the "
+                         "CPU, use --ranks")
     numbers = [n for n in numbers if n >= 0]
     if not numbers:
-        return torch.device("cpu")
-    if len(numbers) > 1:
-        raise UsageError(f"--gpu_ids {gpu_ids}: training on several GPUs is not there yet; name one of them")
-    if numbers[0] >= found:
+        return [torch.device("cpu")]
+    if max(numbers) >= found:
         raise UsageError(f"--gpu_ids is {gpu_ids}, but PyTorch sees {found} GPU{'s' * (found != 1)} here; "
                          "use auto, or -1 for the CPU")
-    return use(torch.device(f"cuda:{numbers[0]}"))
+    return [torch.device(f"cuda:{number}") for number in numbers]
 
 
 def use(device: torch.device) -> torch.device:

@@ -14,6 +14,7 @@ from options.parser import OptionParser
 from options.recipes import ALIASES, RECIPES, recipe_name
 from util.checkpoints.run_record import FILE, Config, read_config, read_options
 from util.checkpoints.training_state import has_state
+from util.distributed.place import TIMEOUT_SECONDS
 from util.errors import UsageError
 from util.flags import integer, number, switch
 from util.loggers.registry import logger_names
@@ -133,6 +134,13 @@ class TrainOptions(BaseOptions):
             help="keep a moving average of G's weights with a half-life of so many images, shorter at the "
                  "start (Karras et al. 2020): *_net_G_ema.pth, for test.py --use_ema; evaluations score it "
                  "too. 0: off. A step takes 2%% longer, an evaluation twice as long")
+
+        parser.section("several processes, --batch_size being that of all together")
+        add("--ranks", type=at_least_0, default=0, per_run=True,
+            help="start so many processes on this machine to train one model, a GPU each, or all on the CPU; "
+                 "0: one for each GPU that --gpu_ids names, or what torchrun has started")
+        add("--distributed_timeout", type=number(above=0), default=TIMEOUT_SECONDS, per_run=True,
+            help="seconds that a rank waits for another one, at the start and in a step, before all end")
 
         parser.section("saving and resuming")
         add("--config", default=None, per_run=True,

@@ -10,6 +10,7 @@
     python scripts/benchmark.py shards ./datasets/horse2zebra ./shards/horse2zebra --readers 1 8
     python scripts/benchmark.py exported checkpoints/h2z_CUT checkpoints/h2z_CUT/h2z_CUT_latest.onnx
     python scripts/benchmark.py memory
+    python scripts/benchmark.py scaling --ranks 1 2 --threads 1
 
 step, epoch, translate and data time one case after the other, each in a process of its own, so that each has
 its own peak of memory. --flags, given again, makes more cases. With --baseline, an older checkout of this
@@ -84,10 +85,25 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     memory = command("memory", "count how large a minibatch or an image fits on a GPU")
     memory.add_argument("--flags", action="append", metavar="='FLAGS'",
                         help="flags of train.py to count instead of the usual ones; given again, more rows")
+    add_scaling_flags(command("scaling", "time a step on several ranks, each with as many images as one"))
     args = parser.parse_args(argv)
     if args.command == "step" and args.warmup is None:
         args.warmup = WARM_UP[args.device]
     return args
+
+
+def add_scaling_flags(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--ranks", nargs="+", type=int, default=[1, 2], help="numbers of processes; the first is the measure")
+    add("--flags", default="", metavar="='FLAGS'", help="more flags of train.py")
+    add("--size", type=int, default=128, help="width and height in pixels")
+    add("--batch_size", type=int, default=1, help="images of each rank in a step")
+    add("--steps", type=int, default=10, help="steps that count, in each round")
+    add("--warmup", type=int, default=3, help="steps before those")
+    add("--rounds", type=int, default=3, help="turns of each number")
+    add("--threads", type=int, default=1, help="CPU threads of each rank")
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="where the networks run")
+    add("--json", type=Path, help="file for all that was measured")
 
 
 def add_case_flags(parser: ArgumentParser, *, with_reference: bool) -> None:
@@ -126,7 +142,9 @@ def check(args: Namespace) -> None:
         value = vars(args).get(flag)
         if value is not None and value < least:
             raise UsageError(f"--{flag} is {value}; it must be at least {least}")
-    if args.command in ("decoding", "shards", "exported", "memory"):
+    if args.command == "scaling" and min(args.ranks) < 1:
+        raise UsageError(f"--ranks is {min(args.ranks)}; it must be at least 1")
+    if args.command in ("decoding", "shards", "exported", "memory", "scaling"):
         return
     alone = args.command == "data" and args.models == ["SinCUT"]
     if args.command != "step" and not args.dataroot and not alone:
@@ -156,6 +174,10 @@ def main() -> None:
         from scripts.benchmarks.memory import CASES, memory_table  # as above
 
         print(memory_table(args.flags or CASES))
+    elif args.command == "scaling":
+        from scripts.benchmarks.scaling import scaling  # as above
+
+        scaling(args)
     else:
         time_cases(args)
 

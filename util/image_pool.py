@@ -1,5 +1,6 @@
 """A pool of earlier generated images, so that a discriminator sees the generator's history."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,6 +40,11 @@ class ImagePool:
         place = int(torch.randint(self.size, ()).item())
         old, self.images[place] = self.images[place], image.clone()
         return old
+
+    def remember(self) -> Callable[[], None]:
+        """A function that brings back what the pool holds now."""
+        before = list(self.images)
+        return lambda: self.images.__setitem__(slice(None), before)
 
     def state_dict(self) -> dict[str, Any]:
         return {"images": list(self.images)}

@@ -32,6 +32,10 @@ class KeyQueue:
         """Let keys [N, C] in; the oldest leave."""
         self._new = torch.cat([self._new, keys])[-self._size:] if len(self._new) else keys[-self._size:]
 
+    def forget_new(self) -> None:
+        """Leave out the keys that came in during this step, which begins anew."""
+        self._new = self._new[:0]
+
     def settle(self) -> None:
         """To be called at the end of a step, after the backward of its losses."""
         new, self._new = self._new, self._new[:0]
@@ -71,6 +75,11 @@ class MomentumQueue:
         earlier = self._queues[place].keys()
         self._queues[place].push(keys)
         return earlier
+
+    def forget_new(self) -> None:
+        """Leave out the keys of this step, which begins anew."""
+        for queue in self._queues.values():
+            queue.forget_new()
 
     @torch.no_grad()
     def momentum_update(self, netG: nn.Module, netF: nn.Module, *, momentum: float | None = None) -> None:

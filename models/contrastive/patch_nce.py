@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.contrastive.momentum_queue import MomentumQueue
 from models.losses.auxiliary import with_channels
 from models.networks.base import Generator
@@ -109,6 +110,12 @@ class PatchNCE:
         assert len(losses) == len(domains), f"{len(losses)} losses for {len(domains)} domains"
         return losses, relation
 
+    def forget_step(self) -> None:
+        """Begin the step under way anew: what it has kept and let into the queue is gone."""
+        self._kept = None
+        if self.queue:
+            self.queue.forget_new()
+
     def momentum_update(self) -> None:
         """To be called after G's update: the queue's networks follow."""
         if self.queue:
@@ -140,7 +147,7 @@ class PatchNCE:
 
     def _losses(self, pairs: Sequence[Pair]) -> tuple[list[Tensor], Tensor | None]:
         """The mean over its layers for each domain, and the mean of `relation`."""
-        compared = [(self._together(pair.query), self._together(pair.key)) for pair in pairs]
+        compared = self._compared(pairs)
         factors = self.weighting(*zip(*compared, strict=True)) if self.weighting else [{}] * len(pairs)
         losses: dict[int, list[Tensor]] = {}
         for pair, loss in zip(pairs, self._patch_losses(pairs, compared, factors), strict=True):
@@ -150,35 +157,48 @@ class PatchNCE:
                      if pair.domain == INPUT] if self.relation else []
         return means, torch.stack(relations).mean() if relations else None
 
-    def _together(self, x: Tensor) -> Tensor:
-        """[B, S, C] -> [1, B * S, C] where the images of a minibatch are each other's negatives."""
-        return x.reshape(1, -1, x.shape[2]) if self.minibatch_negatives else x
+    def _compared(self, pairs: Sequence[Pair]) -> list[tuple[Tensor, Tensor]]:
+        """Query and key of each pair, [B, S, C]; or of the whole minibatch, [1, parts * B * S, C], where its
+        images are each other's negatives.
+        """
+        if not self.minibatch_negatives:
+            return [(pair.query, pair.key) for pair in pairs]
+        vectors = parts.whole(*(x for pair in pairs for x in (pair.query, pair.key)))
+        together = [x.reshape(1, -1, x.shape[2]) for x in vectors]
+        return list(zip(together[::2], together[1::2], strict=True))
 
     def _patch_losses(self, pairs: Sequence[Pair], compared: Sequence[tuple[Tensor, Tensor]],
                       factors: Sequence[dict[str, Tensor]]) -> list[Tensor]:
         """The mean over the patches of each pair: scalars. Pairs of one shape pass as one batch.
 
         Not so with a queue, and where vectors lie in memory across: a product would sum in another order.
-        compared: query and key of each pair, as `_together` gives them; factors: its weights of negatives.
+        compared: query and key of each pair, see `_compared`; factors: its weights of negatives.
         """
         alike: dict[Hashable, list[int]] = {}
         for number, (query, _) in enumerate(compared):
             alone = self.queue or not query[0].is_contiguous()
             alike.setdefault(number if alone else query.shape, []).append(number)
+        negatives = self._queued(pairs)
         losses: dict[int, Tensor] = {}
         for numbers in alike.values():
             query, key = (batched(vectors) for vectors in zip(*(compared[n] for n in numbers), strict=True))
             weights = {name: batched([factors[n][name] for n in numbers]) for name in factors[numbers[0]]}
             loss = patch_nce_loss(query, key, self.temperature, contrast=self.contrast,
                                   internal_negatives=self.internal_negatives,
-                                  negatives=self._negatives(pairs[numbers[0]]), **weights)
+                                  negatives=negatives[numbers[0]], **weights)
             losses |= zip(numbers, loss.view(len(numbers), -1).mean(1).unbind(), strict=True)
         return [losses[n] * self.layer_weights[pair.layer] if self.layer_weights else losses[n]
                 for n, pair in enumerate(pairs)]
 
-    def _negatives(self, pair: Pair) -> Tensor | None:
-        """The queue's keys for a pair, whose own keys it takes in; None without a queue."""
-        return self.queue.dequeue_and_enqueue((pair.domain, pair.layer), pair.key) if self.queue else None
+    def _queued(self, pairs: Sequence[Pair]) -> list[Tensor | None]:
+        """The queue's keys for each pair, whose own keys, of the whole minibatch, it takes in; None without a
+        queue.
+        """
+        if not self.queue:
+            return [None] * len(pairs)
+        keys = parts.whole(*(pair.key for pair in pairs))
+        return [self.queue.dequeue_and_enqueue((pair.domain, pair.layer), key)
+                for pair, key in zip(pairs, keys, strict=True)]
 
 
 def batched(tensors: Sequence[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.networks.patch_sampler import sample_locations
 from models.precision import at_least_float32, in_float32
 
@@ -93,8 +94,13 @@ def low_scoring_locations(scores: Tensor, num_patches: int) -> Tensor:
     scores: [B, N]. Returns int64 [B, S], all different in a row; S is num_patches, or N where that is less.
     """
     count = min(num_patches, scores.shape[1])
-    candidates = torch.rand_like(scores).topk(min(OVERSAMPLING * count, scores.shape[1]), dim=1).indices
+    candidates = rand_like(scores).topk(min(OVERSAMPLING * count, scores.shape[1]), dim=1).indices
     lowest = scores.gather(1, candidates).topk(count // 2, dim=1, largest=False).indices
-    chance = torch.rand_like(candidates, dtype=scores.dtype).scatter(1, lowest, -1.0)
+    chance = rand_like(scores[:, :candidates.shape[1]]).scatter(1, lowest, -1.0)
     others = chance.topk(count - count // 2, dim=1).indices
     return candidates.gather(1, torch.cat([lowest, others], 1))
+
+
+def rand_like(x: Tensor) -> Tensor:
+    """Uniform in [0, 1), shaped like x [B, N]: each image has its own."""
+    return parts.drawn(lambda images: torch.rand(images, x.shape[1], dtype=x.dtype, device=x.device), len(x))

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from models.precision import Precision
 from util.console import say
+from util.distributed import ranks
 
 T = TypeVar("T")
 Batch = Mapping[str, Any]
@@ -154,6 +155,23 @@ class GraphedStep:
     def forget(self) -> None:
         """Drop all graphs: to be called when tensors that a step changes were replaced by others."""
         self.kinds.clear()
+
+
+def graph_for(model: Any) -> GraphedStep | None:
+    """A graph for a model's steps; None, and a line that says why, where there can be none."""
+    obstacle = model.graph_obstacle()
+    if model.device.type != "cuda":
+        obstacle = f"the device is {model.device}"
+    elif "graph_obstacle" not in vars(type(model)):
+        obstacle = f"{type(model).__name__} does not say whether its step fits one: see docs/plugins.md"
+    elif ranks.world_size() > 1:
+        obstacle = "several ranks share their gradients, which NCCL would have to do within the graph"
+    elif model.micro_batches:
+        obstacle = "--accumulate breaks a step off and runs it again"
+    if not obstacle:
+        return GraphedStep(model, CudaGraphs(model.device))
+    say(f"--cuda_graph: the steps run without a graph, {obstacle}")
+    return None
 
 
 class DeviceRates:

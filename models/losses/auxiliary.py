@@ -25,12 +25,14 @@ class Auxiliary(NamedTuple):
     """A loss and what it needs.
 
     needs: PAIRS where real_B shows what fake_B should be; FEATURES for the network of --auxiliary_features;
-    otherwise keys of the minibatch, such as "mask". smallest_side: of the images, in pixels.
+    otherwise keys of the minibatch, such as "mask". smallest_side: of the images, in pixels. together: it is
+    no mean over the images, so that it needs all of a minibatch that is divided.
     """
 
     loss: Callable[[Tensor, Tensor, Tensor, Batch], Tensor]
     needs: tuple[str, ...] = ()
     smallest_side: int = 1
+    together: bool = False
 
 
 def with_channels(images: Tensor, channels: int) -> Tensor:
@@ -142,8 +144,8 @@ LOSSES: dict[str, Auxiliary] = {
     "pyramid_l1": Auxiliary(pyramid_l1, needs=(PAIRS,), smallest_side=16),
     "ssim": Auxiliary(ssim, smallest_side=WINDOW),
     "gradient": Auxiliary(gradient, smallest_side=3),
-    "colour": Auxiliary(colour),
+    "colour": Auxiliary(colour, together=True),
     "tv": Auxiliary(tv, smallest_side=2),
-    "mask_l1": Auxiliary(mask_l1, needs=("mask",)),
+    "mask_l1": Auxiliary(mask_l1, needs=("mask",), together=True),
     "perceptual": Auxiliary(perceptual, needs=(FEATURES,)),
 }

@@ -1,5 +1,7 @@
 """Distances between images that a translation should keep (Benaim and Wolf 2017)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -48,6 +50,11 @@ class RunningMoments:
         """(values - mean) / std, in the values' dtype; a std of 0 counts as 1e-6."""
         std = (self.squares / max(1, self.count)).sqrt().clamp_min(1e-6)
         return (values - self.mean.to(values.dtype)) / std.to(values.dtype)
+
+    def remember(self) -> Callable[[], None]:
+        """A function that brings back the moments as they are now."""
+        before = dict(vars(self))
+        return lambda: vars(self).update(before)
 
     def state_dict(self) -> dict[str, int | Tensor]:
         return {"count": self.count, "mean": self.mean, "squares": self.squares}

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.precision import in_float32
 
 
@@ -66,7 +67,7 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
     """
     batch, height, width = (min(a, b) for a, b in zip(_size(real), _size(fake), strict=True))
     real, fake = (x[:batch, :, :height, :width].detach() for x in (real, fake))
-    mix = torch.rand(batch, 1, 1, 1, device=real.device, dtype=real.dtype)
+    mix = parts.drawn(lambda images: torch.rand(images, 1, 1, 1, device=real.device, dtype=real.dtype), batch)
     between = (mix * real + (1 - mix) * fake).requires_grad_()
     gradient = score_gradient(discriminator, between)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.networks.base import NetworkError
 from models.networks.resample import LinearMap
 from models.precision import at_least_float32, is_channels_last, own_dtype, to_channels_last
@@ -111,9 +112,54 @@ def without_remainder(normed: Tensor, x: Tensor, rstd: Tensor) -> Tensor:
     return normed - normed.detach() * constant
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """torch's, whose statistics in a training step are those of the whole minibatch on all ranks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [B, C, H, W]. Returns the same shape."""
+        if self.training and parts.count() > 1:
+            return norm_over_ranks(self, x)
+        return super().forward(x)
+
+
+def norm_over_ranks(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
+    """A batch norm in training, of x [B, C, ...] on every rank, equally many on each; its own layer counts.
+
+    Written as a formula, so that it can be differentiated twice (--gan_mode wgangp), and on every device:
+    torch's SyncBatchNorm can neither be nor take tensors of a CPU, and is not a BatchNorm2d.
+    """
+    wide = at_least_float32(x)
+    dims = [dim for dim in range(x.ndim) if dim != 1]
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    count = x.numel() // x.shape[1] * parts.count()
+    mean = parts.summed(wide.sum(dims)) / count
+    centred = wide - mean.view(shape)
+    variance = parts.summed(centred.square().sum(dims)) / count
+    normed = centred * torch.rsqrt(variance + norm.eps).view(shape)
+    if norm.affine:
+        normed = normed * norm.weight.view(shape) + norm.bias.view(shape)
+    if norm.track_running_stats:
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            norm.running_mean.lerp_(mean.detach(), norm.momentum)
+            norm.running_var.lerp_(variance.detach() * count / (count - 1), norm.momentum)
+    return normed.to(x.dtype)
+
+
+class Dropout(nn.Dropout):
+    """torch's, with a mask in a training step that is this part's of a mask for the whole minibatch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [B, ...]. Returns the same shape."""
+        if not self.training or parts.count() == 1:
+            return super().forward(x)
+        return x * parts.drawn(lambda images: super(Dropout, self).forward(x.new_ones(images, *x.shape[1:])),
+                               len(x))
+
+
 NORMS = {
     "instance": InstanceNorm,
-    "batch": nn.BatchNorm2d,
+    "batch": BatchNorm,
     "none": lambda channels: nn.Identity(),
 }
 

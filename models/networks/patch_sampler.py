@@ -1,10 +1,13 @@
 """Projection heads: the paper's F, which embeds patches of feature maps on the unit sphere, and others."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+import models.networks.parts as parts
+from models.networks.norm import norm_over_ranks
 from models.precision import at_least_float32, order_of, own_dtype
 
 # Added to the length that a feature is divided by, as in the paper's implementation.
@@ -27,9 +30,14 @@ def sample_locations(features: Sequence[Tensor], num_patches: int, *, shared: bo
     for feature in features:
         batch, _, height, width = feature.shape
         count = min(num_patches, height * width)
-        order = torch.rand(1 if shared else batch, height * width, device=feature.device)
+        draw = partial(rand_rows, places=height * width, device=feature.device)
+        order = draw(1) if shared else parts.drawn(draw, batch)
         locations.append(order.topk(count, dim=1, sorted=False).indices.expand(batch, count))
     return locations
+
+
+def rand_rows(rows: int, *, places: int, device: torch.device) -> Tensor:
+    return torch.rand(rows, places, device=device)
 
 
 class Gather(torch.autograd.Function):
@@ -191,4 +199,6 @@ class PatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, S, channels]. Returns the same shape."""
-        return super().forward(at_least_float32(x).flatten(0, 1)).view(x.shape)
+        flat = at_least_float32(x).flatten(0, 1)
+        normed = norm_over_ranks(self, flat) if parts.count() > 1 else super().forward(flat)
+        return normed.view(x.shape)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from models.networks.base import SequentialGenerator
-from models.networks.norm import bias_with, norm_layer
+from models.networks.norm import Dropout, bias_with, norm_layer
 from models.networks.resample import BlurDownsample, BlurUpsample, ReflectPad
 from models.precision import Tanh
 
@@ -20,7 +20,7 @@ class ResidualBlock(nn.Module):
             return [nn.Conv2d(channels, channels, 3, bias=bias_with(norm)), norm_layer(norm, channels)]
 
         # ReLU and padding commute. After the padding, ReLU and convolution keep the same tensor for backward.
-        between = [nn.ReLU(), nn.Dropout(0.5), ReflectPad(1)] if dropout else [ReflectPad(1), nn.ReLU()]
+        between = [nn.ReLU(), Dropout(0.5), ReflectPad(1)] if dropout else [ReflectPad(1), nn.ReLU()]
         self.conv_block = nn.Sequential(ReflectPad(1), *normed_conv(), *between, *normed_conv())
 
     def forward(self, x: Tensor) -> Tensor:

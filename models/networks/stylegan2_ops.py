@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.networks.resample import Blur
 
 SLOPE = 0.2
@@ -119,7 +120,7 @@ class NoiseInjection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.enabled:
             return x
-        return x + self.weight.to(x.dtype) * torch.randn_like(x[:, :1])
+        return x + self.weight.to(x.dtype) * parts.normal(len(x), 1, *x.shape[2:], like=x)
 
 
 class UpsamplingLayer(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.base import Generator, NetworkError
-from models.networks.norm import bias_with, norm_layer
+from models.networks.norm import Dropout, bias_with, norm_layer
 from models.precision import Tanh, at_least_float32
 
 
@@ -62,7 +62,7 @@ class UnetGenerator(Generator):
             up = [nn.ReLU(), nn.ConvTranspose2d(c_up, channels[i - 1], 4, 2, 1, bias=bias),
                   norm_layer(norm, channels[i - 1])]
             if dropout and not innermost and i >= 4:
-                up.append(nn.Dropout(0.5))
+                up.append(Dropout(0.5))
             level = UnetLevel(down, level, up)
         self.model = UnetLevel(
             [nn.Conv2d(in_channels, width, 4, 2, 1, bias=bias)], level,

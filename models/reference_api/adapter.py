@@ -16,7 +16,7 @@ from models import ema
 from models.adversarial import check_crop, equip_discriminator
 from models.base_model import BaseModel, Batch
 from models.networks.base import Discriminator, Generator, Network, NetworkError
-from models.precision import to_channels_last
+from models.precision import weights_to_channels_last
 from models.reference_api import base_model
 from models.reference_api.kept import Kept
 from util.checkpoints import weights as checkpoint
@@ -64,9 +64,7 @@ class ReferenceModel(OfFile, BaseModel):
     def _take_network(self, name: str, net: nn.Module) -> None:
         self.networks[name] = net.to(self.device)
         if self.opt.channels_last:
-            for parameter in net.parameters():
-                if parameter.ndim == 4:
-                    parameter.data = to_channels_last(parameter.data)
+            weights_to_channels_last(net)
         if not self.opt.isTrain:
             return
         if isinstance(net, (Generator, Discriminator)):
@@ -85,6 +83,8 @@ class ReferenceModel(OfFile, BaseModel):
             optimizer._step_supports_amp_scaling = True
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        if self.over_ranks:
+            self.over_ranks.watch(optimizer)
         if self.precision.name == "fp16":
             optimizer.register_step_pre_hook(lambda optimizer, *_: self.precision.unscale(optimizer))
             skip_broken_updates(optimizer)

@@ -15,6 +15,7 @@ from models.losses.gan import OBJECTIVES
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.base import Generator, Network, NetworkError
 from models.networks.init import INITS
+from models.networks.norm import BatchNorm
 from models.networks.patch_sampler import EPSILON, PatchSampler, PooledFeatures, sample_locations
 from models.networks.resample import BlurDownsample as Downsample  # noqa: F401
 from models.networks.resample import BlurUpsample as Upsample  # noqa: F401
@@ -121,7 +122,7 @@ def _tapped_channels(opt: Namespace, input_nc: int) -> list[int] | None:
 
 def get_norm_layer(norm_type: str = "instance") -> Callable[..., nn.Module]:
     """The constructor of a normalisation layer, to be called with its channels."""
-    layers = {"batch": functools.partial(nn.BatchNorm2d, affine=True, track_running_stats=True),
+    layers = {"batch": functools.partial(BatchNorm, affine=True, track_running_stats=True),
               "instance": functools.partial(nn.InstanceNorm2d, affine=False, track_running_stats=False),
               "none": lambda channels: nn.Identity()}
     if norm_type not in layers:

@@ -19,7 +19,7 @@ def options(tmp_path: Path) -> Callable[..., Namespace]:
                       max_dataset_size=float("inf"), batch_size=1, n_epochs=10, seed=0, isTrain=True,
                       device=torch.device("cpu"), cache="none", cache_limit=1.0, cache_dir=None,
                       checkpoints_dir=str(tmp_path), companions="", augment="", paired_layout="names",
-                      paired_ratio=1.0, value_range="", slice_axis=None)
+                      paired_ratio=1.0, value_range="", slice_axis=None, accumulate=1)
         assert changes.keys() <= values.keys()
         return Namespace(**values | changes)
     return build

@@ -1,10 +1,13 @@
 """Minibatches: the same with any number of workers, whole epochs, resumed epochs, bad images."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
 from data import create_loader
 from data.loader import DeviceCopier
+from util.distributed import ranks
 from util.errors import RunError, UsageError
 
 
@@ -34,6 +37,30 @@ def test_workers_change_nothing(options, folders):
         assert [epoch(loader, number) for number in (1, 2)] == expected
         assert epoch(loader, 2, skip_images=4) == expected[1][2:]
         assert contents(loader) == expected[1][2:]  # until another epoch is chosen
+
+
+def test_ranks_see_the_images_of_one_in_the_same_steps(options, paint, monkeypatch):
+    """On 1, 2 and 4 ranks, whole or in micro-batches, from the first step on or after a resume."""
+    paint("trainA", 19), paint("trainB", 7)
+    right = epoch(create_loader(options(batch_size=8)), 2)
+    for count in (1, 2, 4):
+        for accumulate in (1, 2):
+            shares = []
+            for rank in range(count):
+                monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+                monkeypatch.setattr(ranks, "world_size", lambda count=count: count)
+                loader = create_loader(options(batch_size=8, accumulate=accumulate))
+                assert len(loader) == 2 and loader.images_per_epoch == 16
+                shares.append(epoch(loader, 2))
+                assert epoch(loader, 2, skip_images=8) == shares[-1][1:]
+            assert [merged(step, accumulate) for step in zip(*shares, strict=True)] == right
+
+
+def merged(shares: Sequence[dict], accumulate: int) -> dict:
+    """The minibatch of which ranks have these shares: micro-batch after micro-batch, rank after rank."""
+    size = len(shares[0]["A"]) // accumulate
+    return {key: [x for start in range(0, size * accumulate, size) for share in shares
+                  for x in share[key][start:start + size]] for key in shares[0]}
 
 
 def test_the_global_random_state_neither_matters_nor_moves(options, folders):

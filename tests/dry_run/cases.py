@@ -13,6 +13,7 @@ SMALL_SINGLE = "--ngf 2 --ndf 2 --crop_size 16 --load_size 32 --batch_size 2"
 POOL = "the host draws which image of the pool D sees"
 QUEUE = "the queues of negatives are other tensors in every step, and longer until they are full"
 MOMENTS = "the moments of the distances, and the images compared with, are other tensors in every step"
+MOVED = "an update of micro-batches leaves its weights in new memory"
 
 
 class Case(NamedTuple):
@@ -51,6 +52,7 @@ CASES = {
     "CUT, channels_last": Case("--channels_last"),
     "CUT, lambda_NCE 0": Case("--lambda_NCE 0"),
     "CUT, batch of 2": Case("--batch_size 2 --nce_includes_all_negatives_from_minibatch"),
+    "CUT, two micro-batches": Case("--batch_size 2 --accumulate 2", unlike=MOVED),
     "CUT, hDCE and SRC": Case("--recipe hdce_src --nce_layer_weights 1,2"),
     "CUT, MoNCE": Case("--recipe monce"),
     "CUT, QS-Attn": Case("--recipe qsattn"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import base_model
+from models.execution import graphed_step
 from tests.dry_run.cases import CASES
 from tests.dry_run.pretend import CUDA, NEEDS, possible
 from tests.dry_run.training import batch_of, check_values, training
@@ -44,7 +44,7 @@ def adam(monkeypatch):
 def test_a_step_fits_a_graph(name, precision, on_nan, capsys):
     """Every kind is captured and launched; another step of it, at another rate, has the same operations."""
     case = CASES[name]
-    with patch.object(base_model, "CudaGraphs", lambda device: RecordedGraphs()), \
+    with patch.object(graphed_step, "CudaGraphs", lambda device: RecordedGraphs()), \
             training(f"{case.small(precision, on_nan)} --cuda_graph") as run:
         graphed = run.model.graphed
         if graphed is None:
@@ -82,7 +82,7 @@ def test_a_step_fits_a_graph(name, precision, on_nan, capsys):
 def test_resumed_without_a_graph_and_with_one_again(name, precision):
     """Weights, moments and rates come back as an eager step, and as a capture, takes them."""
     case = CASES[name]
-    with patch.object(base_model, "CudaGraphs", lambda device: RecordedGraphs()), \
+    with patch.object(graphed_step, "CudaGraphs", lambda device: RecordedGraphs()), \
             training(f"{case.small(precision, 'stop')} --cuda_graph") as run:
         def steps(run) -> None:
             for _ in range(5 * case.period):

@@ -292,6 +292,13 @@ TRAINING = {
                              both(remove(STATE), folder(STATE))),
     "losses that are no JSON": Bad("--continue_train --n_epochs 9", "holds a line that is not JSON",
                                    write(f"{RUN}/stats.jsonl", "oops\n"), code=1),
+    "no micro-batches": Bad("--accumulate 0", "--accumulate is 0"),
+    "micro-batches that do not divide": Bad("--batch_size 4 --accumulate 3", "use a multiple of 3"),
+    "micro-batches of a batch norm": Bad("--batch_size 2 --accumulate 2 --normG batch",
+                                         "network G takes statistics over all of it"),
+    "micro-batches of EnCo": Bad("--model enco --netG resnet_4blocks --ngf 2 --ndf 2 --crop_size 32 "
+                                 "--batch_size 2 --accumulate 2", "network F takes statistics over all of it",
+                                 model="enco"),
     **{f"DRIT, {name}": Bad(f"{DRIT} {flags}", says, model="drit") for name, flags, says in (
         ("odd batch", "--batch_size 3", "--batch_size 3 is odd, but --model drit halves each"),
         ("small crops", "--dis_scale 3", "--crop_size 32 is too small for --dis_scale 3, which needs 61"),

@@ -44,6 +44,13 @@ MODELS = {
              "--ema", "6", "--diffaugment", "translation"],
     # stopped between two whole steps, too
     "DRIT, averaged": [*DRIT, *EPOCHS, "--ema", "6", "--evaluation_freq", "4"],
+    # a minibatch in two parts
+    "CUT, in micro-batches, queue": [*CUT, *EPOCHS, "--batch_size", "2", "--accumulate", "2",
+                                     "--nce_negatives", "both", "--nce_queue_size", "100",
+                                     "--diffaugment", "color"],
+    "CycleGAN, in micro-batches": [*QUICK, *EPOCHS, "--model", "cycle_gan", "--netG", "resnet_4blocks",
+                                   "--ngf", "2", "--ndf", "2", "--crop_size", "32", "--pool_size", "2",
+                                   "--batch_size", "2", "--accumulate", "2"],
     "DRIT, no concatenation": [*DRIT, *EPOCHS, "--no_concat", "--no_ms", "--precision", "bf16"],
 }
 

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -144,3 +145,62 @@ def drop_in(folder: str) -> None:
     import models
     for package in (models, data):
         package.__path__.append(f"{folder}/{package.__name__}")
+
+
+def be_rank(rank: int, ranks: int, port: int, environment: dict[str, str], trap: list) -> None:
+    """One of several processes that train one model, as torchrun starts them; trap: another one, or []."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks,
+             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()} | environment)
+    if trap:
+        globals()[trap[0]](*trap[1:])
+
+
+def read_no_images(number: int) -> None:
+    """From so many readings on, no image of the training can be read by this process."""
+    from data.unaligned_dataset import UnalignedDataset
+    original, readings = UnalignedDataset.__getitem__, 0
+
+    def reading(self: UnalignedDataset, position: Any) -> dict:
+        nonlocal readings
+        readings += 1
+        item = original(self, position)
+        return item | {"bad": [f"{readings}.png is torn"]} if readings >= number else item
+
+    UnalignedDataset.__getitem__ = reading
+
+
+def have_other_files() -> None:
+    """The program's files are others than those that lie there."""
+    from util.distributed import together
+    together.program_digest = lambda: "others"
+
+
+def exhaust_memory(step: int) -> None:
+    """A step finds no memory."""
+    raise_in_step(step, MemoryError())
+
+
+def fail_in_step(step: int) -> None:
+    """A step meets a fault of the program."""
+    raise_in_step(step, ZeroDivisionError())
+
+
+def raise_in_step(step: int, error: Exception) -> None:
+    from models.base_model import BaseModel
+    original, steps = BaseModel.train_step, 0
+
+    def raising(self: BaseModel, batch: Any) -> dict:
+        nonlocal steps
+        steps += 1
+        if steps == step:
+            raise error
+        return original(self, batch)
+
+    BaseModel.train_step = raising
+
+
+def be_a_command() -> None:
+    """sys.orig_argv is the script's, as where Python was called with it."""
+    sys.orig_argv = [sys.executable, *sys.argv]
+    os.environ["OMP_NUM_THREADS"] = "1"

@@ -15,6 +15,7 @@ import PIL
 import torch
 
 from util.atomic import write_text
+from util.distributed.place import launch_name
 from util.errors import UsageError
 
 FILE = "opt.json"
@@ -32,6 +33,8 @@ def write_run_record(folder: Path, options: Mapping[str, Any], *, resolved: Mapp
               "versions": {"python": platform.python_version(), "torch": torch.__version__,
                            "numpy": numpy.__version__, "pillow": PIL.__version__},
               "device": device, "git_commit": git_commit()}
+    if launch_name():
+        record["launch"] = launch_name()
     write_text(folder / FILE, json.dumps(record, indent=1) + "\n")
 
 
@@ -55,6 +58,14 @@ def read_commit(folder: Path) -> str | None:
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     return commit if isinstance(commit, str) else None
+
+
+def recorded_launch(folder: Path) -> str:
+    """Which launch of torchrun wrote the record and, before it, a state; "" where none that restarts did."""
+    try:
+        return str(json.loads((folder / FILE).read_text(encoding="utf-8")).get("launch", ""))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
 
 
 class Config(NamedTuple):

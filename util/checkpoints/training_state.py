@@ -17,6 +17,7 @@ from util.checkpoints.lock import FolderLock
 from util.checkpoints.tensors import first_nonfinite
 from util.checkpoints.weights import Damaged, load_file, save_file
 from util.console import say
+from util.distributed import ranks
 from util.errors import RunError, UsageError
 from util.runtime.progress import Progress
 from util.runtime.seed import random_state, set_random_state
@@ -41,7 +42,10 @@ class Trainable(Protocol):
 
 
 class TrainingState:
-    """The checkpoints of one run, in <checkpoints_dir>/<name>, which it owns while entered."""
+    """The checkpoints of one run, in <checkpoints_dir>/<name>, which it owns while entered.
+
+    Of several ranks rank 0 owns the folder and writes; all of them save and restore at the same moments.
+    """
 
     def __init__(self, folder: Path, *, keep_last: int = 0, force: bool = False):
         """keep_last: how many numbered checkpoints to keep, 0 for all. force: see FolderLock."""
@@ -52,14 +56,16 @@ class TrainingState:
         self._lock = FolderLock(folder, force)
 
     def __enter__(self) -> "TrainingState":
-        self._lock.__enter__()
-        remove_temporaries(self.folder)
+        if ranks.is_main():
+            self._lock.__enter__()
+            remove_temporaries(self.folder)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         """Raises RunError where the run ends well but its last save failed."""
-        self._lock.__exit__(kind, error, trace)
+        if ranks.is_main():
+            self._lock.__exit__(kind, error, trace)
         if self._failure and (error is None or isinstance(error, SystemExit)):
             raise RunError(f"the end of this run is not saved ({self._failure}); kept is "
                            f"{self.last_good}; make room, then --continue_train goes on from there")
@@ -85,6 +91,13 @@ class TrainingState:
             raise RunError(f"at {progress.moment} a number in the networks or their optimizers is NaN or "
                            f"infinite, so this is not saved; kept is {self.last_good}: go on from there with "
                            "--continue_train and a lower --lr")
+        if ranks.is_main():
+            self._write(label, content, model, progress)
+        elif label == LATEST:
+            self.saved, self._new_run = progress.moment, False
+        ranks.wait_for_all()    # a rank that ended before would make torchrun end the one that writes
+
+    def _write(self, label: str, content: dict[str, Any], model: Trainable, progress: Progress) -> None:
         try:
             self._lock.check()
             if label == LATEST:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from util.console import say
+from util.distributed import ranks
 from util.images import side_by_side
 from util.loggers.base import LOSS, MEMORY, SECONDS, Logger, NamedImages, Values, add_prefix
 from util.loggers.terminal import Terminal
@@ -24,7 +25,8 @@ T = TypeVar("T")
 class RunLog:
     """Reports to the text files in the run's folder, to the terminal, and to the loggers given.
 
-    A logger's OSError, as from a full disk, is said in one line and never ends the run.
+    A logger's OSError, as from a full disk, is said in one line and never ends the run. Of several ranks only
+    rank 0 reports; the others' logs have no scores.
     """
 
     def __init__(self, folder: Path, progress: Progress, *, images_in_total: float,
@@ -33,13 +35,14 @@ class RunLog:
         images_in_total: of the whole run, for the time left. loggers: by name.
         """
         self.timer = Timer()
-        self._files = TextFiles(folder, progress)
-        self._terminal = Terminal(progress, images_in_total)
-        self._loggers = {"text files": self._files, "terminal": self._terminal, **loggers}
+        self._files = TextFiles(folder, progress) if ranks.is_main() else None
+        self._terminal = Terminal(progress, images_in_total) if ranks.is_main() else None
+        own = {"text files": self._files, "terminal": self._terminal} if ranks.is_main() else {}
+        self._loggers: dict[str, Logger] = {**own, **loggers}
         self._images = self._first_images = progress.total_images
         self._began = time.perf_counter()
         self._epoch_began = time.perf_counter()
-        history = self._files.history()
+        history = self._files.history() if self._files else []
         _tell(self._loggers, "earlier values", lambda logger: logger.start(progress, history))
 
     def timed(self, batches: Iterable[T]) -> Iterator[T]:
@@ -50,7 +53,8 @@ class RunLog:
         """Call it right after every step. Stops the timer, moves the bar on; does not wait for the device."""
         images, self._images = progress.total_images - self._images, progress.total_images
         self.timer.stop(images)
-        self._terminal.advance(progress, images)
+        if self._terminal:
+            self._terminal.advance(progress, images)
 
     def losses(self, progress: Progress, losses: dict[str, Tensor], lr: float) -> dict[str, float]:
         """Report the last step's losses, scalars on one device, and return them as numbers.
@@ -96,7 +100,7 @@ class RunLog:
 
     def scores(self, metric: str, epoch: int | None = None) -> list[tuple[int, float]]:
         """Images seen in all and the score then, oldest first; see TextFiles.scores."""
-        return self._files.scores(metric, epoch)
+        return self._files.scores(metric, epoch) if self._files else []
 
     def done(self) -> tuple[int, float]:
         """Images and seconds since this start of the run."""

@@ -2,7 +2,8 @@
 
 The first of --evaluation_metrics decides which weights are saved as best_net_*.pth and what --lr_policy
 plateau follows. A run with --ema is scored twice: `swd` is of its weights, `swd_ema` of their averages.
-An evaluation leaves the run as it was: random numbers, batch norm's statistics, modes.
+An evaluation leaves the run as it was: random numbers, batch norm's statistics, modes. Several ranks
+translate a part of the images each, and rank 0 scores them.
 """
 
 import time
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 from util.checkpoints.training_state import Trainable, TrainingState
 from util.console import say
-from util.errors import UsageError
+from util.distributed import ranks
+from util.errors import RunError, UsageError
 from util.images import Pixels
 from util.loggers.base import COUNT, SCORE, add_prefix
 from util.loggers.run_log import RunLog
@@ -26,6 +28,7 @@ from util.metrics.features import extract_features
 from util.metrics.inception import load_inception
 from util.metrics.registry import METRICS, Extractor, ImageSet, training_metrics
 from util.runtime.progress import Progress
+from util.runtime.seed import equal_states, random_state
 from util.runtime.undisturbed import undisturbed
 
 BEST = "best"
@@ -38,7 +41,8 @@ class Images(Protocol):
     folder: Path
     names: list[str]
 
-    def read(self, translate: Callable[[dict[str, Any]], Tensor] | None = None) -> dict[str, Pixels]: ...
+    def read(self, translate: Callable[[dict[str, Any]], Tensor] | None = None,
+             part: slice = slice(None)) -> dict[str, Pixels]: ...
 
 
 class Translating(Trainable, Protocol):
@@ -81,13 +85,46 @@ class Evaluation:
         began = time.perf_counter()
         scores: dict[str, float] = {}
         for suffix, weights in model.weight_sets().items():
-            with weights, undisturbed(model, self.seed):
-                self.real = self.real or ImageSet(self.targets.read(), self.extractor)
-                translated = self.inputs.read(lambda batch: model.test_step(batch)["fake_B"])
-                fake = ImageSet(translated, self.extractor)
-                scores |= {name + suffix: compute(name, fake, self.real) for name in self.names}
+            with weights:
+                translated = self.translate(model)
+                if not ranks.is_main():
+                    continue
+                with undisturbed(model, self.seed):
+                    self.real = self.real or ImageSet(self.targets.read(), self.extractor)
+                    fake = ImageSet(translated, self.extractor)
+                    scores |= {name + suffix: compute(name, fake, self.real) for name in self.names}
+        if ranks.from_main(ranks.is_main() and self.report(scores, len(fake), progress, log, began)):
+            state.save(BEST, model, progress)
+
+    def translate(self, model: Translating) -> dict[str, Pixels]:
+        """The inputs as the model translates them, by name; on ranks other than 0, {}.
+
+        A model that draws random numbers to translate does so in the order of the images, so that no rank can
+        know its part's: rank 0 then translates all.
+        """
+        def read(part: slice) -> tuple[dict[str, Pixels], bool]:
+            with undisturbed(model, self.seed):
+                before = random_state()
+                images = self.inputs.read(lambda batch: model.test_step(batch)["fake_B"], part)
+                return images, not equal_states(before, random_state())
+
+        if not ranks.active():
+            return read(slice(None))[0]
+        images, drew = read(ranks.part(len(self.inputs.names)))
+        if not ranks.highest(len(images)):
+            raise RunError(f"none of the images in {self.inputs.folder} can be read")
+        if not ranks.highest(drew):
+            return ranks.collect(images)
+        return read(slice(None))[0] if ranks.is_main() else {}
+
+    def report(self, scores: Mapping[str, float], fakes: int, progress: Progress, log: RunLog,
+               began: float) -> bool:
+        """Report scores by name. Returns whether the first metric is the best so far.
+
+        fakes: images scored. began: when the evaluation did, by time.perf_counter.
+        """
         before = self.best(log)
-        counts = {"fake": len(fake), "real": len(self.real)}
+        counts = {"fake": fakes, "real": len(self.real)}
         log.scalars(progress, add_prefix(SCORE, scores) | add_prefix(COUNT, counts))
         best = self.best(log)
         shown = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
@@ -96,8 +133,7 @@ class Evaluation:
             rank = "the best so far" if best != before else f"best {best[1]:.4g} at image {best[0]}"
         say(f"evaluation at image {progress.total_images}: {shown} ({rank}), "
             f"{time.perf_counter() - began:.1f} s")
-        if best != before:
-            state.save(BEST, model, progress)
+        return best != before
 
     def best(self, log: RunLog) -> tuple[int, float] | None:
         """Images seen and the score of the first metric where it was best; None before there is any."""
@@ -117,7 +153,8 @@ class Evaluation:
     def losses(self, log: RunLog, epoch: int) -> list[float] | None:
         """The first metric's scores in an epoch, turned so that lower is better; None if it is off."""
         metric = METRICS[self.names[0]]
-        return [metric.loss(score) for _, score in log.scores(self.names[0], epoch)] if self.on else None
+        scores = [metric.loss(score) for _, score in log.scores(self.names[0], epoch)] if self.on else None
+        return ranks.from_main(scores)
 
 
 def metric_names(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from util.distributed import ranks
 from util.errors import UsageError
 from util.runtime.progress import Progress
 
@@ -57,6 +58,7 @@ def rehearse(opt: Namespace, folder: Path, loader: Loader, model: Model, progres
     for _ in range(TIMED_STEPS):
         batch = next(batches)
         images = len(next(value for value in batch.values() if isinstance(value, Tensor)))
+        images *= ranks.world_size()
         losses = model.train_step(batch)
     shown = wait_for(losses)
     seconds = (time.perf_counter() - began) / TIMED_STEPS

@@ -15,7 +15,7 @@ class StopSignals:
     """
 
     def __init__(self):
-        self.received: signal.Signals | None = None
+        self.asked: signal.Signals | None = None        # what this process received
         self._before: dict[signal.Signals, Callable | int | None] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -24,12 +24,17 @@ class StopSignals:
                 self._before[number] = signal.signal(number, self._record)
         return self
 
+    @property
+    def received(self) -> signal.Signals | None:
+        """The signal for which the run is to end after this step."""
+        return self.asked
+
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _record(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
+        self.asked = signal.Signals(number)
         for each in self._before:
             signal.signal(each, signal.SIG_DFL)
 

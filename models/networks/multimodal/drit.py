@@ -12,9 +12,11 @@ discriminators have no norm.
 import torch
 from torch import Tensor, nn
 
+import models.networks.parts as parts
 from models.networks.base import Network
 from models.networks.norm import InstanceNorm
 from models.networks.resample import ReflectPad
+from models.precision import order_of
 
 LEAK = 0.01         # slope of every LeakyReLU but those of StyleVAE
 INIT_STD = 0.02     # of the convolutions' first weights
@@ -85,7 +87,11 @@ class ContentEncoder(DRITNetwork):
         """images: [B, C, H, W] of `domain`, sides multiples of 4. noise: add N(0, 1), as in training."""
         private = self.convA if domain == "A" else self.convB
         content = self.conv_share(private(images))
-        return content + torch.randn_like(content) if noise else content
+        if not noise:
+            return content
+        return content + parts.drawn(lambda images: torch.empty(
+            images, *content.shape[1:], dtype=content.dtype, device=content.device,
+            memory_format=order_of(content)).normal_(), len(content))
 
 
 class StyleEncoder(DRITNetwork):

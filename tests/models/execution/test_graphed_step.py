@@ -384,7 +384,7 @@ class Answering(CUTModel):
 def test_a_model_tells_why_it_runs_without(flags, kind, words, capsys, monkeypatch):
     model = build(flags)
     model = kind(model.opt) if kind else model
-    monkeypatch.setattr("models.base_model.CudaGraphs", lambda device: RecordedGraphs())
+    monkeypatch.setattr("models.execution.graphed_step.CudaGraphs", lambda device: RecordedGraphs())
     model.device = torch.device("cuda:0")
     monkeypatch.setattr("models.execution.graphed_step.DeviceRates", lambda *_: None)
     model.use_cuda_graph()
