@@ -1,5 +1,6 @@
 """datasets/make_shards.py: what it packs, what it says, and that a kill -9 costs no more than a shard."""
 
+import itertools
 import json
 import os
 import runpy
@@ -8,7 +9,6 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
-from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def start(arguments: list[str], out: Path, after: int, held: Path) -> None:
     each behind `after` others, for as long as their parent lives. They say so by the file `held`.
     """
     os.setpgrp()
-    contents, shards = packing._contents, count()
+    contents, shards = packing._contents, itertools.count()
 
     def held_contents(files: list) -> Iterator[tuple[bytes, bool]]:
         stop = next(shards) == after
