@@ -18,19 +18,10 @@ from data import readers
 from data.augment import augmentations
 from data.companions import Companion, Labels, check_sizes, companions, load_labels
 from data.image_cache import create_cache
-from data.image_folder import (
-    MODES,
-    BadImage,
-    Domain,
-    contents,
-    images_at,
-    is_pattern,
-    load_image,
-    tolerated_bad,
-)
+from data.image_folder import MODES, BadImage, Domain, images_at, is_pattern, load_image, tolerated_bad
 from data.image_list import OWN_COLUMNS, Row, is_list, read_list, resolve
 from data.readers.deep_image import DeepImage
-from data.readers.place import Place, folder_of, is_file
+from data.readers.place import Place, contents, folder_of, is_file
 from data.shards.packed import file_of
 from data.transforms import SIDE_MULTIPLE, Geometry, Transform, check_preprocess
 from util.errors import DataError, UsageError

@@ -49,15 +49,6 @@ def find_images(folder: str, limit: float = float("inf"),
     return paths if limit >= len(paths) else paths[:int(limit)]
 
 
-def contents(folder: str, most: int = 8) -> str:
-    """The names in a folder, in a few words."""
-    if not os.path.isdir(folder):
-        return "nothing: it is no folder"
-    names = sorted(os.listdir(folder))
-    shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-    return shown or "nothing"
-
-
 def images_at(path: str, limit: float, extensions: tuple[str, ...]) -> tuple[str, list[str]]:
     """The folder and the first `limit` images of a folder or a pattern. Raises UsageError."""
     if os.path.isdir(path):

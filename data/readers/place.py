@@ -58,3 +58,12 @@ def folder_of(path: str) -> str:
 def is_file(path: str) -> bool:
     """Whether a path names a file, or what lies in one."""
     return os.path.isfile(Place.of(path).file)
+
+
+def contents(folder: str, most: int = 8) -> str:
+    """The names in a folder, in a few words."""
+    if not os.path.isdir(folder):
+        return "nothing: it is no folder"
+    names = sorted(os.listdir(folder))
+    shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return shown or "nothing"

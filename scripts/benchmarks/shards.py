@@ -79,10 +79,10 @@ def read_epoch(dataset: BaseDataset, readers: int, items: int | None) -> tuple[f
 def read(dataset: BaseDataset, indices: Sequence[int], results: Any) -> None:
     """Read items and put a Read into the queue."""
     memory, began = [], time.process_time()
+    moments = (0, len(indices) // 2, len(indices) - 1)
     for place, index in enumerate(indices):
         dataset[Position(1, int(index))]
-        if place in (0, len(indices) // 2, len(indices) - 1):
-            memory.append(megabytes())
+        memory += [megabytes() for moment in moments if moment == place]
     results.put(Read(len(indices), time.process_time() - began, memory))
 
 

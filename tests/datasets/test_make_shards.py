@@ -1,5 +1,6 @@
 """datasets/make_shards.py: what it packs, what it says, and that a kill -9 costs no more than a shard."""
 
+import itertools
 import json
 import os
 import runpy
@@ -7,6 +8,7 @@ import signal
 import sys
 import tarfile
 import time
+from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -92,32 +94,54 @@ def test_a_second_call_makes_what_is_missing_or_changed(run, folder, tmp_path) -
     assert run("--check", tmp_path / "out")[0] == 0
 
 
-def start(arguments: list[str], out: Path) -> None:
+def start(arguments: list[str], out: Path, after: int, held: Path) -> None:
+    """Run the script in a process group of its own, whose processes stop in the middle of writing a shard,
+    each behind `after` others, for as long as their parent lives. They say so by the file `held`.
+    """
+    os.setpgrp()
+    contents, shards = packing._contents, itertools.count()
+
+    def held_contents(files: list) -> Iterator[tuple[bytes, bool]]:
+        stop = next(shards) == after
+        for place, part in enumerate(contents(files)):
+            if stop and place == 3:
+                held.touch()
+                parent = os.getppid()
+                while os.getppid() == parent:
+                    time.sleep(0.005)
+            yield part
+
+    packing._contents = held_contents
     sys.argv, sys.stdout = ["make_shards.py", *arguments], open(out, "w", buffering=1)
     runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
-def test_kill_9_at_any_moment_costs_no_more_than_the_shards_of_then(run, tmp_path) -> None:
-    """Killed again and again, with its processes left to themselves, it ends with what one call makes."""
+def test_kill_9_costs_no_more_than_the_shards_of_then(run, tmp_path) -> None:
+    """Killed within a shard, alone or with its processes, five times, it ends with what one call makes."""
     (tmp_path / "folder" / "trainA").mkdir(parents=True)
     for number in range(200):
         Image.new("RGB", (64, 64), (number, 0, 9)).save(tmp_path / "folder" / "trainA" / f"{number:03}.bmp")
     call = [str(tmp_path / "folder"), str(tmp_path / "out"), "--shard_images", "4", "--workers", "2"]
-    made = [0]
+    made, left = [0], 0
     for kill in range(5):
-        printed = tmp_path / f"printed_{kill}"
-        printed.touch()
-        program = get_context("fork").Process(target=start, args=(call, printed))
+        printed, held = tmp_path / f"printed_{kill}", tmp_path / f"held_{kill}"
+        program = get_context("fork").Process(target=start, args=(call, printed, kill, held))
         program.start()
-        while printed.read_text().count("\n") < 2 + kill:       # so many shards further, then
+        until = time.monotonic() + 60
+        while not held.exists():
+            assert program.is_alive() and time.monotonic() < until
             time.sleep(0.001)
-        os.kill(program.pid, signal.SIGKILL)
+        if kill % 2:
+            os.killpg(program.pid, signal.SIGKILL)
+            left += len(list((tmp_path / "out").glob(".*.tmp")))
+        else:
+            os.kill(program.pid, signal.SIGKILL)        # the others write their shards to the end
         program.join()
         assert not (tmp_path / "out" / "trainA.json").exists()
         made.append(int(printed.read_text().split(", ")[1].split()[0]))
-    assert made == sorted(made) and 0 < made[-1] < 50
+    assert left > 0 and made == sorted(made) and 0 < made[-1] < 50
     code, out, _ = run(*call)
-    assert code == 0 and out.startswith("50 shards, ") and int(out.split(", ")[1].split()[0]) >= made[-1]
+    assert code == 0 and out.startswith("50 shards, ") and int(out.split(", ")[1].split()[0]) > made[-1]
     run(call[0], tmp_path / "once", "--shard_images", 4)
     assert content(tmp_path / "out") == content(tmp_path / "once")
     assert run("--check", tmp_path / "out")[0] == 0
