@@ -14,11 +14,11 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data import readers
+from data import image_folder, readers
 from data.augment import augmentations
 from data.companions import Companion, Labels, check_sizes, companions, load_labels
 from data.image_cache import create_cache
-from data.image_folder import MODES, BadImage, Domain, images_at, is_pattern, load_image, tolerated_bad
+from data.image_folder import MODES, BadImage, Domain, load_image, tolerated_bad
 from data.image_list import OWN_COLUMNS, Row, is_list, read_list, resolve
 from data.readers.deep_image import DeepImage
 from data.readers.place import Place, contents, folder_of, is_file
@@ -112,7 +112,7 @@ class BaseDataset(Dataset, ABC):
     def dataroot(self) -> str:
         """--dataroot, which must exist; in translation it may be a pattern. Raises UsageError."""
         root = self.opt.dataroot
-        if os.path.exists(root) or is_file(root) or not self.opt.isTrain and is_pattern(root):
+        if os.path.exists(root) or is_file(root) or not self.opt.isTrain and image_folder.is_pattern(root):
             return root
         if root == "placeholder":  # the flag's default
             raise UsageError("--dataroot is not given; it names the folder of the data set")
@@ -137,11 +137,12 @@ class BaseDataset(Dataset, ABC):
             folder = os.path.commonpath([folder_of(path) for path in paths]) if paths else folder
         elif is_file(folder):
             folder, paths = folder_of(folder) or ".", [folder]
-        elif os.path.isdir(folder) or is_pattern(self.opt.dataroot):
-            folder, paths = images_at(folder, limit, self._extensions)
+        elif os.path.isdir(folder) or image_folder.is_pattern(self.opt.dataroot):
+            folder, paths = image_folder.images_at(folder, limit, self._extensions)
         else:
+            above = os.path.dirname(folder)
             raise UsageError(f"the folder {folder!r} is missing, where domain {domain}'s images should be; "
-                             f"{os.path.dirname(folder)!r} holds {contents(os.path.dirname(folder))}; "
+                             f"{above!r} holds {contents(above)}; "
                              "see --dataroot and --phase")
         if not paths:
             raise UsageError(f"the folder {folder!r} should hold domain {domain}'s images "

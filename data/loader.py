@@ -31,8 +31,8 @@ class Loader:
 
     In training the order is drawn anew each epoch unless --serial_batches, and an incomplete last minibatch
     is left out. Of each minibatch a rank reads its own part: the order is the same on any number of ranks.
-    In translation every image comes once, in the order of the files, except for bad ones; images of several
-    sizes that would share a minibatch come in several, and "index" lists their items' numbers.
+    In translation every image comes once, in the order of the files, except for bad ones; a minibatch of
+    several sizes comes as several. "index" lists their items' numbers.
 
     bad: a line for each image that could not be read so far; each was also said once on stderr.
     images_per_epoch: images in a whole epoch.
@@ -172,8 +172,7 @@ def own_places(images: int, micro_batches: int) -> list[int]:
 
 
 class _Minibatches(Dataset):
-    """The data set as a worker sees it: a list of positions -> a minibatch; in translation, one for each size
-    that images in a row have.
+    """The data set as a worker sees it: positions -> a minibatch; in translation, one for each size in a row.
 
     An error meant for the user is returned, not raised: torch would bury its line in a worker's traceback.
     """

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("scripts/environment/*.sh"), ROOT / ".ci" / "run"])
+SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("scripts/environment/*.sh"),
+                  *ROOT.glob("scripts/sincut/*.sh"), ROOT / ".ci" / "run"])
 
 
 def run(script: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,8 @@ def copy(tmp_path: Path) -> Path:
     """A folder with the script and a .venv whose python writes down the arguments it is called with."""
     folder = tmp_path / "a b"
     (folder / "scripts/environment").mkdir(parents=True)
-    shutil.copy(ROOT / "scripts/train_sincut.sh", folder / "scripts")
+    (folder / "scripts/sincut").mkdir()
+    shutil.copy(ROOT / "scripts/sincut/train_sincut.sh", folder / "scripts/sincut")
     (folder / "scripts/environment/setup_venv.sh").touch()
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / "images").mkdir()
@@ -31,7 +32,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["bash", "scripts/train_sincut.sh", *arguments], cwd=copy, text=True,
+    return subprocess.run(["bash", "scripts/sincut/train_sincut.sh", *arguments], cwd=copy, text=True,
                           capture_output=True)
 
 

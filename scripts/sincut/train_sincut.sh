@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # SinCUT: from crops of two images, learn to give the one in DATAROOT/trainA the look of the one in trainB; then
 # translate it whole.
-#     bash scripts/train_sincut.sh DATAROOT NAME            as published: 16 epochs of 100,000 crops, for a GPU
-#     bash scripts/train_sincut.sh DATAROOT NAME --short    smaller networks, 48,000 crops: for a CPU
-#     bash scripts/train_sincut.sh DATAROOT NAME --glance   the same with 4,000 crops: to see that all works
+#     bash scripts/sincut/train_sincut.sh DATAROOT NAME            as published: 16 epochs of 100,000 crops, for a GPU
+#     bash scripts/sincut/train_sincut.sh DATAROOT NAME --short    smaller networks, 48,000 crops: for a CPU
+#     bash scripts/sincut/train_sincut.sh DATAROOT NAME --glance   the same with 4,000 crops: to see that all works
 # Further arguments are flags of train.py; --continue_train goes on with a run that was interrupted. The
 # translated image lies in results/NAME then.
 set -euo pipefail
 
 if [ $# -lt 2 ] || [[ $1 == -* || $2 == -* ]]; then
     echo "train_sincut.sh: error: the folder of the images and a name for the experiment come first:" \
-         "bash scripts/train_sincut.sh DATAROOT NAME [--short | --glance] [flags of train.py]" >&2
+         "bash scripts/sincut/train_sincut.sh DATAROOT NAME [--short | --glance] [flags of train.py]" >&2
     exit 2
 fi
 if ! dataroot=$(cd "$1" 2>/dev/null && pwd); then
@@ -20,7 +20,7 @@ fi
 name=$2
 shift 2
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source scripts/environment/setup_venv.sh
 
 # These flags show most in little time: many cheap steps, and more patches a crop to learn from.
