@@ -33,6 +33,7 @@ def create_model(opt: Namespace) -> BaseModel:
         keep_freed_memory()
     try:
         model = find_model(opt.model)(opt)
+        model.check_tiles()
     except NetworkError as error:
         raise UsageError(str(error)) from error
     if opt.isTrain and opt.ema:

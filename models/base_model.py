@@ -19,10 +19,12 @@ from models.execution.graphed_step import Batch, CudaGraphs, GraphedStep
 from models.networks.base import Generator, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer
-from models.precision import Precision, gives_one_size, to_channels_last
+from models.precision import AUTOCAST, Precision, gives_one_size, to_channels_last
 from models.schedules import LearningRate
+from models.tiling import Tiling
 from util.checkpoints import weights as checkpoint
 from util.console import say
+from util.errors import UsageError
 
 
 class BaseModel(ABC):
@@ -33,10 +35,12 @@ class BaseModel(ABC):
     batch, losses: of the step under way, the minibatch, and what it shows (name -> scalar on the device).
     loss_names: the order in which losses are shown; others follow behind.
     gan_weight: the weight that the loss G_GAN carries.
+    tiles: whether its translations go through `translate`, so that --tile works.
     """
 
     loss_names: tuple[str, ...] = ()
     gan_weight: float = 1.0
+    tiles: bool = True
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -54,6 +58,9 @@ class BaseModel(ABC):
         self.auxiliary: AuxiliaryLosses | None = create_auxiliary(opt) if opt.isTrain else None
         self.precision = Precision(opt.precision, opt.device,
                                    fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
+        self.tiling = None if opt.isTrain else Tiling(
+            tile=opt.tile, overlap=opt.tile_overlap, statistics=opt.tile_statistics,
+            number_bytes=2 if opt.precision in AUTOCAST else 4)
         if opt.isTrain:
             self.schedule = LearningRate(
                 opt.lr_policy, self.first_rate, self.optimizers, n_epochs=opt.n_epochs, device=self.device,
@@ -234,10 +241,22 @@ class BaseModel(ABC):
     def translations(self, batch: Batch) -> dict[str, Tensor]:
         """A batch as test.py shows it: real_A, fake_B and, where the batch has the target domain, real_B."""
         real = self.to_device(batch, self.input_key)
-        images = {"real_A": real, "fake_B": translate(self.translator(), real)}
+        images = {"real_A": real, "fake_B": self.translate(self.translator(), real)}
         if self.target_key in batch:
             images["real_B"] = self.to_device(batch, self.target_key)
         return images
+
+    def translate(self, net: nn.Module, images: Tensor) -> Tensor:
+        """net(images) at any size, in tiles where --tile says so or the images do not fit into memory."""
+        return self.tiling(net, images) if self.tiling else translate(net, images)
+
+    def check_tiles(self) -> None:
+        """Raises UsageError or NetworkError where the model cannot translate in tiles as --tile says."""
+        if self.tiling and self.opt.tile:
+            if not self.tiles:
+                raise UsageError(f"--tile {self.opt.tile} does not work with --model {self.opt.model}, which "
+                                 "translates whole images alone; leave it out")
+            self.tiling.check(self.translator())
 
     def weight_sets(self) -> dict[str, AbstractContextManager[None]]:
         """The weights that can translate, by what stands behind the names of their scores; to be entered."""

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from models.tiling import STATISTICS
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from util.checkpoints.run_record import FILE, read_options
@@ -32,6 +33,14 @@ class TestOptions(BaseOptions):
             help="translate with the averages of the generators' weights that a run with --ema keeps")
         add("--keep_alpha", action="store_true",
             help="put the transparency of an image file back on its translation; with --value_range it is so")
+        add("--tile", type=integer(at_least=0), default=None,
+            help="translate large images in parts of about this many pixels a side, so that memory does not "
+                 "grow with them; 0: never; default: only an image that does not fit into free memory")
+        add("--tile_statistics", choices=list(STATISTICS), default="exact",
+            help="where the norms' mean and variance come from: exact, the whole image, layer by layer, with "
+                 "maps in temporary files; quick, a small copy of the image; tile, each tile by itself")
+        add("--tile_overlap", type=integer(at_least=0), default=64,
+            help="pixels in which neighbouring tiles overlap and are blended (quick, tile)")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:
