@@ -24,7 +24,6 @@ from models.schedules import LearningRate
 from models.tiling import Tiling
 from util.checkpoints import weights as checkpoint
 from util.console import say
-from util.errors import UsageError
 
 
 class BaseModel(ABC):
@@ -59,7 +58,7 @@ class BaseModel(ABC):
         self.precision = Precision(opt.precision, opt.device,
                                    fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
         self.tiling = None if opt.isTrain else Tiling(
-            tile=opt.tile, overlap=opt.tile_overlap, statistics=opt.tile_statistics,
+            opt.tile, opt.tile_overlap, opt.tile_statistics,
             number_bytes=2 if opt.precision in AUTOCAST else 4)
         if opt.isTrain:
             self.schedule = LearningRate(
@@ -249,14 +248,6 @@ class BaseModel(ABC):
     def translate(self, net: nn.Module, images: Tensor) -> Tensor:
         """net(images) at any size, in tiles where --tile says so or the images do not fit into memory."""
         return self.tiling(net, images) if self.tiling else translate(net, images)
-
-    def check_tiles(self) -> None:
-        """Raises UsageError or NetworkError where the model cannot translate in tiles as --tile says."""
-        if self.tiling and self.opt.tile:
-            if not self.tiles:
-                raise UsageError(f"--tile {self.opt.tile} does not work with --model {self.opt.model}, which "
-                                 "translates whole images alone; leave it out")
-            self.tiling.check(self.translator())
 
     def weight_sets(self) -> dict[str, AbstractContextManager[None]]:
         """The weights that can translate, by what stands behind the names of their scores; to be entered."""

@@ -12,9 +12,9 @@ from models.tiling.fields import Rows
 def spans(length: int, tile: int, overlap: int, multiple: int) -> list[Rows]:
     """Where tiles begin and end along one side of an image, from the first to the last pixel.
 
-    length: of the side, a multiple of `multiple`. Neighbours share `overlap` pixels or more. Every tile begins
-    and ends at a multiple of `multiple`, so that the network halves each at the places where it halves the
-    image. One tile covers a side that is no longer than it.
+    length: of the side, a multiple of `multiple`. Neighbours share `overlap` pixels or more. Every tile
+    begins and ends at a multiple of `multiple`, so that the network halves it at the places where it halves
+    the image. One tile covers a side that is no longer than it.
     """
     tile = -(-tile // multiple) * multiple
     if length <= tile:
@@ -27,15 +27,17 @@ def spans(length: int, tile: int, overlap: int, multiple: int) -> list[Rows]:
 def weights(tiles: list[Rows], overlap: int) -> list[Tensor]:
     """The weights of each tile's pixels along one side. At every pixel of the side they sum to 1.
 
-    They rise linearly over `overlap` pixels from an edge that another tile covers.
+    At an edge that another tile covers, a quarter of the overlap has no weight: these pixels lack neighbours.
+    Then the weights rise linearly over half of it.
     """
     length = tiles[-1].bottom
     total, raw = torch.zeros(length), []
     for top, bottom in tiles:
         place = torch.arange(top, bottom) + 0.5
-        rise = (place - top) / max(overlap, 1) if top else torch.ones(bottom - top)
-        fall = (bottom - place) / max(overlap, 1) if bottom < length else torch.ones(bottom - top)
-        raw.append(torch.minimum(rise, fall).clamp(max=1))
+        inner = torch.stack([place - top if top else place.new_full(place.shape, torch.inf),
+                             bottom - place if bottom < length else place.new_full(place.shape, torch.inf)])
+        away = inner.amin(0)        # pixels from the nearest such edge
+        raw.append(((away - overlap / 4) / max(overlap / 2, 1)).clamp(0, 1))
         total[top:bottom] += raw[-1]
     return [weight / total[top:bottom] for weight, (top, bottom) in zip(raw, tiles, strict=True)]
 

@@ -10,12 +10,12 @@ from models.tiling.networks import NETWORKS
 def translate_exactly(net: nn.Module, images: Tensor, tile: int) -> Tensor:
     """net(images), up to rounding, in memory that does not grow with the images.
 
-    net: of a class in NETWORKS. images: [B, C, H, W], sides multiples of the net's size_multiple. tile: strips
-    are as high as many numbers as the widest map of tile x tile pixels has allow. Dropout is drawn strip by
-    strip. Returns [B, C_out, H, W].
+    net: of a class in NETWORKS. images: [B, C, H, W], sides multiples of the net's size_multiple. tile: a
+    strip holds about as many numbers as the widest map of tile x tile pixels. Dropout is drawn strip by
+    strip. Returns [B, C_out, H, W], float32.
     """
     batched = any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules())
-    return torch.cat([_translate(net, part, tile) for part in (images.split(len(images) if batched else 1))])
+    return torch.cat([_translate(net, part, tile) for part in images.split(len(images) if batched else 1)])
 
 
 def _translate(net: nn.Module, images: Tensor, tile: int) -> Tensor:

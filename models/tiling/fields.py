@@ -47,9 +47,10 @@ def window(kernel: int, stride: int, padding: int, mirrors: int = 0) -> Field:
 
 
 def spread(kernel: int, stride: int, padding: int) -> Field:
-    """A transposed convolution: row i of the input reaches `kernel` rows, from i * stride - padding on."""
+    """A transposed convolution: row i of its input reaches `kernel` rows from i * stride - padding on."""
     def needs(rows: Rows) -> Rows:
-        return Rows(-(-(rows.top + padding - kernel + 1) // stride), (rows.bottom - 1 + padding) // stride + 1)
+        first, last = rows.top + padding - kernel + 1, rows.bottom - 1 + padding
+        return Rows(-(-first // stride), last // stride + 1)
     return Field(needs, up=stride)
 
 

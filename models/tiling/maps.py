@@ -7,13 +7,15 @@ left and right the layers pad as ever, and only at the top and the bottom is the
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from models.networks.norm import InstanceNorm
 from models.precision import is_channels_last, to_channels_last
-from models.tiling.fields import Rows, field_of, height_behind, slab_for
+from models.tiling.fields import Rows, height_behind, slab_for
 from models.tiling.moments import Moments, normalised
 from models.tiling.row_file import RowFile
 
@@ -70,14 +72,19 @@ class Applied(Map):
     """What layers make of a map, one after the other. None of them looks further than a few rows."""
 
     def __init__(self, source: Map, layers: Sequence[nn.Module]):
-        channels, height, width, cost = source.channels, source.height, source.width, source.cost
+        shapes = [(source.channels, source.height, source.width)]
         for layer in layers:
-            before = height * width * channels
-            height, width = height_behind(layer, height), height_behind(layer, width)
+            channels, height, width = shapes[-1]
             channels = layer.out_channels if isinstance(layer, CONVOLUTIONS) else channels
-            cost = cost * before / (height * width * channels) + multiplications(layer)
-        super().__init__(channels, height, width)
-        self.sources, self.layers, self.cost = (source,), list(layers), cost
+            shapes.append((channels, height_behind(layer, height), height_behind(layer, width)))
+        super().__init__(*shapes[-1])
+        self.sources, self.layers, self.cost = (source,), list(layers), source.cost
+        self.sizes = [prod(shape) for shape in shapes]      # numbers before and behind every layer
+        for layer, (before, behind) in zip(layers, pairwise(self.sizes), strict=True):
+            self.cost = self.cost * before / behind + multiplications(layer)
+
+    def row_numbers(self) -> float:
+        return max(super().row_numbers(), max(self.sizes) / self.height)
 
     def rows(self, rows: Rows) -> Tensor:
         slab = slab_for(self.layers, self.sources[0].height, rows)

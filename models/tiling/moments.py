@@ -51,8 +51,8 @@ def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
                 mean = x.mean((0, 2, 3))
                 norm = torch.linalg.vector_norm(x - mean[:, None, None], dim=(0, 2, 3))
                 return mean, norm.square() / (x.numel() // x.shape[1])
-            one = torch.ones(x.shape[1])
-            _, mean, rstd = torch.native_batch_norm(x, one, torch.zeros_like(one), None, None, True, 0.0, TINY)
+            one, zero = torch.ones(x.shape[1]), torch.zeros(x.shape[1])     # keep the statistics in float32
+            _, mean, rstd = torch.native_batch_norm(x, one, zero, None, None, True, 0.0, TINY)
             return mean, rstd.double().pow(-2).sub(TINY).clamp(min=0).float()
     variance, mean = torch.var_mean(x if x.dtype == torch.float64 else x.float(), (0, 2, 3), correction=0)
     return mean, variance

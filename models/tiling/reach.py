@@ -1,11 +1,14 @@
 """How far a generator looks, and how much memory it takes: facts that its layers tell."""
 
+from functools import cache
+from itertools import pairwise
+
 import torch
 from torch import nn
 
 from models.networks.base import Generator
-from models.tiling.fields import Rows, field_of, height_behind
-from models.tiling.maps import CONVOLUTIONS, Applied, Image, Map, all_before
+from models.tiling.fields import Rows, field_of
+from models.tiling.maps import Applied, Image, Map, all_before
 from models.tiling.networks import NETWORKS
 
 SIDE = 4096         # of a pretended image, a multiple of every network's size_multiple
@@ -26,15 +29,18 @@ def field(net: Generator) -> int:
     return max(bottom - top for top, bottom in (needed(last, Rows(place, place + 1)) for place in places))
 
 
-def needed(one: Map, rows: Rows) -> Rows:
+def needed(last: Map, rows: Rows) -> Rows:
     """The rows of the image of which rows of a map are made; padding aside, and norms."""
-    if not one.sources:
-        return rows
-    if isinstance(one, Applied):
-        for layer in reversed(one.layers):
-            rows = field_of(layer).needs(rows)
-    found = [needed(source, rows) for source in one.sources]
-    return Rows(min(top for top, _ in found), max(bottom for _, bottom in found))
+    @cache      # a skip leads to one map by two ways
+    def from_image(one: Map, rows: Rows) -> Rows:
+        if not one.sources:
+            return rows
+        if isinstance(one, Applied):
+            for layer in reversed(one.layers):
+                rows = field_of(layer).needs(rows)
+        found = [from_image(source, rows) for source in one.sources]
+        return Rows(min(top for top, _ in found), max(bottom for _, bottom in found))
+    return from_image(last, rows)
 
 
 def numbers_per_pixel(net: Generator) -> float:
@@ -47,13 +53,6 @@ def numbers_per_pixel(net: Generator) -> float:
 
 def _largest_step(one: Map) -> int:
     """The most numbers that go into and come out of a layer of a map."""
-    source = one.sources[0]
-    if not isinstance(one, Applied):
-        return 2 * one.channels * one.height * one.width
-    channels, height, width = source.channels, source.height, source.width
-    sizes = [channels * height * width]
-    for layer in one.layers:
-        height, width = height_behind(layer, height), height_behind(layer, width)
-        channels = layer.out_channels if isinstance(layer, CONVOLUTIONS) else channels
-        sizes.append(channels * height * width)
-    return max(before + behind for before, behind in zip(sizes, sizes[1:], strict=False))
+    if isinstance(one, Applied):
+        return max(before + behind for before, behind in pairwise(one.sizes))
+    return 2 * one.channels * one.height * one.width

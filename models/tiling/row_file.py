@@ -34,7 +34,7 @@ class RowFile:
         self._like, self._shape, self._row_bytes = x.new_empty(0), tuple(rows.shape[1:]), rows[0].nbytes
         try:
             if self._stream is None:
-                self._stream = tempfile.TemporaryFile(prefix="tiling_")     # noqa: SIM115: closed with self
+                self._stream = tempfile.TemporaryFile(prefix="tiling_")   # closed with self
             self._stream.seek(0, 2)
             self._stream.write(rows.view(-1).view(torch.uint8).numpy())
             self._stream.flush()

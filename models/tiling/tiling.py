@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.networks.base import Generator, Network, NetworkError, fit_sides, translate
+from models.networks.base import Generator, NetworkError, fit_sides, translate
 from models.networks.tiled import Tiled
 from models.tiling.blending import in_tiles
 from models.tiling.exact import translate_exactly
@@ -60,7 +60,7 @@ class Tiling:
     in the networks' maps.
     """
 
-    def __init__(self, *, tile: int | None, overlap: int, statistics: str, number_bytes: int):
+    def __init__(self, tile: int | None, overlap: int, statistics: str, *, number_bytes: int):
         self.tile, self.overlap, self.statistics = tile, overlap, statistics
         self.number_bytes = number_bytes
 
@@ -75,9 +75,9 @@ class Tiling:
         if self.tile < smallest:
             raise NetworkError(f"--tile is {self.tile}, but a pixel of this generator's output is made of "
                                f"{smallest} x {smallest} pixels; give --tile {smallest} or more")
-        if 2 * self.overlap > self.tile:
-            raise NetworkError(f"--tile_overlap is {self.overlap}, more than half of --tile {self.tile}; give "
-                               f"{self.tile // 2} or less")
+        if self.statistics != "exact" and 2 * self.overlap > self.tile:
+            raise NetworkError(f"--tile_overlap is {self.overlap}, more than half of --tile {self.tile}; "
+                               f"give {self.tile // 2} or less")
 
     def _works(self, net: Generator) -> bool:
         return self.statistics != "exact" or type(net) in NETWORKS or net.reach is not None

@@ -337,6 +337,11 @@ TRANSLATION = {
                               prepare=numbers("a.npy", np.full((8, 8), 7)), code=1),
     "floats of no range": Bad("--dataroot @/a.npy --value_range auto", "give --value_range lo:hi",
                               numbers("a.npy", np.zeros((8, 8)))),
+    "tile smaller than the field": Bad("--tile 40", "--tile is 40, but a pixel of this generator's output"),
+    "overlap wider than half a tile": Bad("--tile 128 --tile_statistics quick --tile_overlap 65",
+                                          "--tile_overlap is 65, more than half of --tile 128"),
+    "tiles with styles": Bad("--model munit --tile 512", "--tile 512 does not work with --model munit"),
+    "no such statistics": Bad("--tile_statistics some", "--tile_statistics"),
     "no images wanted": Bad("--num_test 0", "--num_test is 0"),
     "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
 }
