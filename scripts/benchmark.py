@@ -9,6 +9,7 @@
     python scripts/benchmark.py decoding ./datasets/horse2zebra/trainA
     python scripts/benchmark.py shards ./datasets/horse2zebra ./shards/horse2zebra --readers 1 8
     python scripts/benchmark.py memory
+    python scripts/benchmark.py tiles checkpoints/h2z_CUT photo.jpg --tile 256
 
 step, epoch, translate and data time one case after the other, each in a process of its own, so that each has
 its own peak of memory. --flags, given again, makes more cases. With --baseline, an older checkout of this
@@ -76,6 +77,12 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     memory = command("memory", "count how large a minibatch or an image fits on a GPU")
     memory.add_argument("--flags", action="append", metavar="='FLAGS'",
                         help="flags of train.py to count instead of the usual ones; given again, more rows")
+    tiles = command("tiles", "compare an image in tiles (test.py --tile) with the same image at once")
+    tiles.add_argument("run", type=Path, help="folder of the run that translates")
+    tiles.add_argument("image", type=Path, help="file of an image that fits into memory at once")
+    tiles.add_argument("--precision", default="fp32", help="as that of test.py")
+    tiles.add_argument("--tile", type=int, default=256, help="as that of test.py")
+    tiles.add_argument("--tile_overlap", type=int, default=64, help="as that of test.py")
     args = parser.parse_args(argv)
     if args.command == "step" and args.warmup is None:
         args.warmup = WARM_UP[args.device]
@@ -118,7 +125,7 @@ def check(args: Namespace) -> None:
         value = vars(args).get(flag)
         if value is not None and value < least:
             raise UsageError(f"--{flag} is {value}; it must be at least {least}")
-    if args.command in ("decoding", "shards", "memory"):
+    if args.command in ("decoding", "shards", "memory", "tiles"):
         return
     alone = args.command == "data" and args.models == ["SinCUT"]
     if args.command != "step" and not args.dataroot and not alone:
@@ -144,6 +151,10 @@ def main() -> None:
         from scripts.benchmarks.memory import CASES, memory_table  # as above
 
         print(memory_table(args.flags or CASES))
+    elif args.command == "tiles":
+        from scripts.benchmarks.tiling import compare as compare_tiles  # as above
+
+        print(compare_tiles(args.run, args.image, args.precision, args.tile, args.tile_overlap))
     else:
         time_cases(args)
 

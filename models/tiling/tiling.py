@@ -16,7 +16,7 @@ from models.tiling.reach import field, numbers_per_pixel
 from util.console import say
 from util.runtime.memory import free_bytes
 
-AUTOMATIC = 512     # --tile, in pixels, where the image does not fit and none is given
+AUTOMATIC = 384     # --tile, in pixels, where the image does not fit and none is given
 COPY = 4            # tiles' area that the small copy has with --tile_statistics quick
 SHARE = 0.9         # of the free memory that an image may take before it is translated in tiles
 

@@ -114,7 +114,7 @@ def test_automatic_only_where_the_image_does_not_fit(monkeypatch, capsys):
     monkeypatch.setattr("models.tiling.tiling.free_bytes", lambda device: needed // 2)
     made = tiling(net, x)
     line, = capsys.readouterr().out.splitlines()
-    assert "600x80 pixels" in line and "--tile 512 --tile_statistics exact" in line
+    assert "600x80 pixels" in line and "--tile 384 --tile_statistics exact" in line
     assert not torch.equal(made, expected) and torch.allclose(made, expected, atol=1e-3)
     never = Tiling(tile=0, overlap=8, statistics="exact", number_bytes=4)
     assert torch.equal(never(net, x), expected) and capsys.readouterr().out == ""
