@@ -87,7 +87,7 @@ def to_tensor(image: Image | DeepImage | Labels) -> Tensor:
     if isinstance(image, Labels | DeepImage):
         return image.to_tensor()
     pixels = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1)  # [H, W, C] in 0..255
-    return pixels.permute(2, 0, 1).float().div(127.5).sub(1).contiguous()
+    return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1).contiguous()
 
 
 def _drawn_zoom(geometry: Geometry, random: np.random.Generator) -> tuple[float, float]:

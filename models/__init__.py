@@ -24,6 +24,15 @@ def find_model(name: str) -> type[BaseModel]:
     return adapted(found) if issubclass(found, reference.BaseModel) else found
 
 
+def check_tiles(model: BaseModel) -> None:
+    """Raises UsageError or NetworkError where a model cannot translate in tiles as --tile says."""
+    if model.tiling and model.tiling.tile:
+        if not model.tiles:
+            raise UsageError(f"--tile {model.opt.tile} does not work with --model {model.opt.model}, which "
+                             "translates whole images alone; leave it out")
+        model.tiling.check(model.translator())
+
+
 def create_model(opt: Namespace) -> BaseModel:
     """Build the model that the options ask for, on opt.device.
 
@@ -34,6 +43,7 @@ def create_model(opt: Namespace) -> BaseModel:
         keep_freed_memory()
     try:
         model = find_model(opt.model)(opt)
+        check_tiles(model)
     except NetworkError as error:
         raise UsageError(str(error)) from error
     if opt.isTrain and opt.ema:

@@ -17,11 +17,12 @@ from models.execution.compiled import announce_first_step, compile_network
 from models.execution.graphed_step import Batch, GraphedStep, graph_for
 from models.execution.micro_batches import MicroBatches, remembered
 from models.execution.over_ranks import check_agreement, over_ranks
-from models.networks.base import Generator, translate
+from models.networks.base import Generator, described, translate
 from models.networks.init import init_weights
 from models.optimizers import load_optimizer
 from models.precision import Precision, gives_one_size, to_channels_last, weights_to_channels_last
 from models.schedules import LearningRate
+from models.tiling import Tiling
 from util.checkpoints import weights as checkpoint
 from util.distributed import ranks
 
@@ -34,11 +35,13 @@ class BaseModel(ABC):
     batch, losses: of the step under way, the minibatch, and what it shows (name -> scalar on the device).
     loss_names: the order in which losses are shown; others follow behind.
     gan_weight: the weight that the loss G_GAN carries. groups: of images that a step makes of a minibatch.
+    tiles: whether its translations go through `translate`, so that --tile works.
     """
 
     loss_names: tuple[str, ...] = ()
     gan_weight: float = 1.0
     groups: int = 1
+    tiles: bool = True
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -58,6 +61,8 @@ class BaseModel(ABC):
         self.auxiliary: AuxiliaryLosses | None = create_auxiliary(opt) if opt.isTrain else None
         self.precision = Precision(opt.precision, opt.device,
                                    fixed_sizes=opt.isTrain and gives_one_size(opt.preprocess))
+        self.tiling = None if opt.isTrain else Tiling(opt.tile, opt.tile_overlap, opt.tile_statistics,
+                                                      number_bytes=self.precision.number_bytes)
         if opt.isTrain:
             self.schedule = LearningRate(
                 opt.lr_policy, self.first_rate, self.optimizers, n_epochs=opt.n_epochs, device=self.device,
@@ -222,12 +227,7 @@ class BaseModel(ABC):
 
     def describe(self, layers: bool = False) -> str:
         """The networks with their numbers of parameters, with `layers` their modules too."""
-        lines = []
-        for name, net in self.networks.items():
-            lines += [str(net)] if layers else []
-            count = sum(p.numel() for p in net.parameters())
-            lines.append(f"[Network {name}] {count / 1e6:.3f} M parameters")
-        return "\n".join(lines)
+        return "\n".join(described(name, net, layers) for name, net in self.networks.items())
 
     # ---- translation
 
@@ -245,10 +245,14 @@ class BaseModel(ABC):
     def translations(self, batch: Batch) -> dict[str, Tensor]:
         """A batch as test.py shows it: real_A, fake_B and, where the batch has the target domain, real_B."""
         real = self.to_device(batch, self.input_key)
-        images = {"real_A": real, "fake_B": translate(self.translator(), real)}
+        images = {"real_A": real, "fake_B": self.translate(self.translator(), real)}
         if self.target_key in batch:
             images["real_B"] = self.to_device(batch, self.target_key)
         return images
+
+    def translate(self, net: nn.Module, images: Tensor) -> Tensor:
+        """net(images) at any size, in tiles where --tile says so or the images do not fit into memory."""
+        return self.tiling(net, images) if self.tiling else translate(net, images)
 
     def weight_sets(self) -> dict[str, AbstractContextManager[None]]:
         """The weights that can translate, by what stands behind the names of their scores; to be entered."""
@@ -268,10 +272,9 @@ class BaseModel(ABC):
 
         With --use_ema the generators are filled with their averages.
         """
-        use_ema = not self.opt.isTrain and self.opt.use_ema
         for name, net in self.networks.items():
             path = checkpoint.weights_path(folder, label, name)
-            averaged = use_ema and name.startswith("G")
+            averaged = not self.opt.isTrain and self.opt.use_ema and name.startswith("G")
             checkpoint.load_weights(net, ema.existing_averages(path) if averaged else path)
         if self.ema:
             self.ema.restart()
@@ -287,10 +290,7 @@ class BaseModel(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError where the state is of other networks."""
         for name, net in self.networks.items():
-            problem = checkpoint.mismatch(state["networks"].get(name, {}), net.state_dict(), name)
-            if problem:
-                raise ValueError(f"network {name} does not fit: {problem}")
-            net.load_state_dict(state["networks"][name])
+            checkpoint.fill(net, state["networks"].get(name, {}), name)
         for name, optimizer in self.optimizers.items():
             load_optimizer(optimizer, state["optimizers"][name])
         self.schedule.load_state_dict(state)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adversarial import AdversarialModel, build_discriminator, build_generator, from_pools
-from models.base_model import Batch, translate
+from models.base_model import Batch
 from util.errors import UsageError
 from util.flags import number
 from util.image_pool import ImagePool
@@ -56,10 +56,10 @@ class CycleGANModel(AdversarialModel):
         """Both directions: real_A, fake_B, rec_A and, where the batch has B, real_B, fake_A, rec_B."""
         images = super().translations(batch)
         real_B = images.pop("real_B", None)
-        images["rec_A"] = translate(self.netG_B, images["fake_B"])
+        images["rec_A"] = self.translate(self.netG_B, images["fake_B"])
         if real_B is not None:
-            fake_A = translate(self.netG_B, real_B)
-            images |= {"real_B": real_B, "fake_A": fake_A, "rec_B": translate(self.netG_A, fake_A)}
+            fake_A = self.translate(self.netG_B, real_B)
+            images |= {"real_B": real_B, "fake_A": fake_A, "rec_B": self.translate(self.netG_A, fake_A)}
         return images
 
     def graph_obstacle(self) -> str:

@@ -49,6 +49,8 @@ class MultimodalModel(AdversarialModel):
             add("--style_image", default=None,
                 help="file of an image of the target domain, whose style all translations get")
 
+    tiles = False
+
     def __init__(self, opt: Namespace):
         super().__init__(opt)
         self.num_styles, self.same_styles, self.style_image = 1, False, None

@@ -33,6 +33,11 @@ class Precision:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
             torch.backends.cudnn.benchmark = fixed_sizes
 
+    @property
+    def number_bytes(self) -> int:
+        """Bytes of a number in the networks' maps."""
+        return 2 if self.name in AUTOCAST else 4
+
     def autocast(self) -> AbstractContextManager:
         """For forward passes. Casts of weights are not kept: an optimizer may step within."""
         if self.name not in AUTOCAST:

@@ -7,6 +7,7 @@ import torch
 
 from data.result_files import FORMAT_DEPTHS, SAME
 from models.exported_model import load_generator, recorded_flags
+from models.tiling import STATISTICS
 from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from util.checkpoints.run_record import FILE, read_options
@@ -51,6 +52,14 @@ class TestOptions(BaseOptions):
                  "and with --value_range images of more than 8 bits in their own")
         add("--quality", type=integer(at_least=1, below=101), default=None,
             help=f"of jpg and webp, 1 to 100; default: {QUALITY}")
+        add("--tile", type=integer(at_least=0), default=None,
+            help="translate large images in parts of about this many pixels a side, so that memory does not "
+                 "grow with them; 0: never; default: only an image that does not fit into free memory")
+        add("--tile_statistics", choices=list(STATISTICS), default="exact",
+            help="where the norms' mean and variance come from: exact, the whole image, layer by layer, with "
+                 "maps in temporary files; quick, a small copy of the image; tile, each tile by itself")
+        add("--tile_overlap", type=integer(at_least=0), default=64,
+            help="pixels in which neighbouring tiles overlap and are blended (quick, tile)")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:

@@ -11,6 +11,7 @@
     python scripts/benchmark.py exported checkpoints/h2z_CUT checkpoints/h2z_CUT/h2z_CUT_latest.onnx
     python scripts/benchmark.py memory
     python scripts/benchmark.py scaling --ranks 1 2 --threads 1
+    python scripts/benchmark.py tiles checkpoints/h2z_CUT photo.jpg --tile 256
 
 step, epoch, translate and data time one case after the other, each in a process of its own, so that each has
 its own peak of memory. --flags, given again, makes more cases. With --baseline, an older checkout of this
@@ -86,6 +87,12 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     memory.add_argument("--flags", action="append", metavar="='FLAGS'",
                         help="flags of train.py to count instead of the usual ones; given again, more rows")
     add_scaling_flags(command("scaling", "time a step on several ranks, each with as many images as one"))
+    tiles = command("tiles", "compare an image in tiles (test.py --tile) with the same image at once")
+    tiles.add_argument("run", type=Path, help="folder of the run that translates")
+    tiles.add_argument("image", type=Path, help="file of an image that fits into memory at once")
+    tiles.add_argument("--precision", default="fp32", help="as that of test.py")
+    tiles.add_argument("--tile", type=int, default=256, help="as that of test.py")
+    tiles.add_argument("--tile_overlap", type=int, default=64, help="as that of test.py")
     args = parser.parse_args(argv)
     if args.command == "step" and args.warmup is None:
         args.warmup = WARM_UP[args.device]
@@ -144,7 +151,7 @@ def check(args: Namespace) -> None:
             raise UsageError(f"--{flag} is {value}; it must be at least {least}")
     if args.command == "scaling" and min(args.ranks) < 1:
         raise UsageError(f"--ranks is {min(args.ranks)}; it must be at least 1")
-    if args.command in ("decoding", "shards", "exported", "memory", "scaling"):
+    if args.command in ("decoding", "shards", "exported", "memory", "scaling", "tiles"):
         return
     alone = args.command == "data" and args.models == ["SinCUT"]
     if args.command != "step" and not args.dataroot and not alone:
@@ -178,6 +185,10 @@ def main() -> None:
         from scripts.benchmarks.scaling import scaling  # as above
 
         scaling(args)
+    elif args.command == "tiles":
+        from scripts.benchmarks.tiling import compare as compare_tiles  # as above
+
+        print(compare_tiles(args.run, args.image, args.precision, args.tile, args.tile_overlap))
     else:
         time_cases(args)
 

@@ -23,6 +23,7 @@ SAVED: dict[str, tuple[str, dict[str, Any]]] = {
     ".bmp": ("BMP", {}), ".ppm": ("PPM", {}),
 }
 LOSSY = ("JPEG", "WEBP")
+ROWS = 512      # of an image that become levels at a time
 
 
 def to_pixels(image: Tensor) -> Pixels:
@@ -35,8 +36,12 @@ def to_pixels(image: Tensor) -> Pixels:
     """
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"an image is [1 or 3, height, width], not {list(image.shape)}")
-    levels = torch.nan_to_num(image.detach().float(), nan=-1.0).clamp(-1, 1).add(1).mul(127.5).round()
-    return levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    pixels = np.empty((*image.shape[1:], image.shape[0]), np.uint8)
+    for top in range(0, image.shape[1], ROWS):      # a large image in float32 fills memory by itself
+        part = image[:, top:top + ROWS].detach().float()
+        levels = torch.nan_to_num(part, nan=-1.0).clamp(-1, 1).add(1).mul(127.5).round()
+        pixels[top:top + ROWS] = levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return pixels
 
 
 def to_levels(image: Tensor) -> Pixels:

@@ -174,6 +174,12 @@ def translate(net: nn.Module, images: Tensor) -> Tensor:
     return net(fit_sides(net, images))[..., :height, :width]
 
 
+def described(name: str, net: nn.Module, layers: bool) -> str:
+    """A line with a network's number of parameters; with `layers`, its modules before it."""
+    count = sum(p.numel() for p in net.parameters())
+    return (f"{net}\n" if layers else "") + f"[Network {name}] {count / 1e6:.3f} M parameters"
+
+
 def fit_sides(net: Network, images: Tensor) -> Tensor:
     """The images [B, C, H, W], padded below and at the right to the next sides that the network takes."""
     height, width = images.shape[-2:]

@@ -34,7 +34,7 @@ class ReferenceModel(OfFile, BaseModel):
     loading and saving, the number format, learning rates, devices and the loop stay the program's.
     """
 
-    package = "models"
+    package, tiles = "models", False
     written: type[base_model.BaseModel]
 
     def __init__(self, opt: Namespace):

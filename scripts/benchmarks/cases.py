@@ -15,7 +15,7 @@ from scripts.benchmarks.report import draw, quartiles, ratios, render
 from util.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKERS = ROOT / "scripts" / "benchmarks"
+WORKERS = ROOT / "scripts" / "benchmarks" / "workers"
 
 MODELS = {"CUT": "--model cut", "FastCUT": "--model cut --CUT_mode FastCUT",
           "SinCUT": "--model sincut", "CycleGAN": "--model cycle_gan", "GcGAN": "--model gcgan",

@@ -17,7 +17,7 @@ from util.distributed.launch import environment, watch
 from util.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKER = ROOT / "scripts" / "benchmarks" / "rank_worker.py"
+WORKER = ROOT / "scripts" / "benchmarks" / "workers" / "rank_worker.py"
 
 
 class Case(NamedTuple):

@@ -156,6 +156,14 @@ def mismatch(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: 
     return f"{'; '.join(parts)}; look at {_flags(found, expected, name)}"
 
 
+def fill(net: nn.Module, found: Mapping[str, Tensor], name: str) -> None:
+    """Put a saved state's tensors into a network. Raises ValueError where they are of another network."""
+    problem = mismatch(found, net.state_dict(), name)
+    if problem:
+        raise ValueError(f"network {name} does not fit: {problem}")
+    net.load_state_dict(found)
+
+
 def _flags(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> str:
     """The flags that may differ from those of the file's run, the likeliest first."""
     if name.startswith("F"):

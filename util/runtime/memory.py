@@ -5,6 +5,7 @@ import platform
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ SIGNS = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_AL
          "CUDNN_STATUS_ALLOC_FAILED")
 SIZES = ("crop_size", "load_size", "batch_size", "ngf", "ndf", "netG", "num_patches")
 LESS = ("a smaller --batch_size, --crop_size, --ngf or --ndf", "--netG resnet_6blocks", "fewer --num_patches")
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3    # of mallopt, <malloc.h>
 
 
@@ -49,6 +51,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch or Python means that there is too little memory."""
     return (isinstance(error, (torch.OutOfMemoryError, MemoryError))
             or any(sign in str(error) for sign in SIGNS))
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that the process can still get on a device, in bytes; None where the system does not tell.
+
+    On the CPU the smaller of what Linux calls available and what is left of the control group's limit.
+    """
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if device.type != "cpu" or not MEMINFO.exists():
+        return None
+    lines = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    limit = CGROUP / "memory.max"
+    if limit.exists() and (text := limit.read_text().strip()) != "max":
+        used = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        free = min(free, int(text) - int(used["anon"]))
+    return free
 
 
 def _unused_savers(opt: Namespace) -> list[str]:

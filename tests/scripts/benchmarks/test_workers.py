@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.autograd import DeviceType
 
-from scripts.benchmarks import peak_worker, project_worker, reference_worker
 from scripts.benchmarks.cases import BATCHES, MODELS
+from scripts.benchmarks.workers import peak_worker, project_worker, reference_worker
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -188,7 +188,7 @@ def test_the_driver_of_a_reference(tmp_path):
                 "steps": 3, "warmup": 1, "threads": 1, "device": "cpu", "clock": "wall",
                 "dataroot": None, "max_dataset_size": None, "num_threads": 0, "folder": str(tmp_path),
                 "answer": str(tmp_path / "answer.json")}
-    driver = ROOT / "scripts" / "benchmarks" / "reference_worker.py"
+    driver = ROOT / "scripts" / "benchmarks" / "workers" / "reference_worker.py"
     subprocess.run([sys.executable, str(driver), json.dumps(settings)], check=True)
     answer = json.loads((tmp_path / "answer.json").read_text())
     assert len(answer["seconds"]) == 3 and answer["images"] == 1 and answer["peak_MB"] > 0
