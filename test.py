@@ -2,10 +2,11 @@
 
     python test.py --dataroot ./datasets/horse2zebra --name h2z_CUT
     python test.py --dataroot ./photos --name h2z_CUT --preprocess none
+    python test.py --dataroot ./photos --exported h2z_CUT_latest.onnx --preprocess none
 
 The first command translates testA, and shows testB beside it if there is one. The second translates any
-folder, at its images' own sizes. Images and a page go to <results_dir>/<name>/<phase>_<epoch>, or with
---use_ema to <phase>_<epoch>_ema.
+folder, at its images' own sizes; the third does so with a file of scripts/export.py. Images and a page go to
+<results_dir>/<name>/<phase>_<epoch>, or with --use_ema to <phase>_<epoch>_ema.
 """
 
 import sys
@@ -38,12 +39,13 @@ def main() -> None:
     model.load_weights(folder, opt.epoch)
     model.train(not opt.eval)
     print(describe(opt), model.describe(opt.verbose), sep="\n", flush=True)
-    save_options(opt, folder)
+    if opt.exported is None:
+        save_options(opt, folder)
 
     averaged = ("_ema", ", averages", " --use_ema") if opt.use_ema else ("", "", "")
     results = Results(Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{averaged[0]}",
                       f"{opt.name}, {opt.phase} set, {opt.epoch}{averaged[1]}",
-                      f"translated by {folder}, --epoch {opt.epoch}{averaged[2]}",
+                      f"translated by {opt.exported or folder}, --epoch {opt.epoch}{averaged[2]}",
                       image_height=opt.display_winsize)
     total = len(loader.dataset)
     with tqdm(total=min(total, opt.num_test), unit=" images", disable=None) as bar:

@@ -18,7 +18,7 @@ from data import readers
 from data.augment import augmentations
 from data.companions import Companion, Labels, check_sizes, companions, load_labels
 from data.image_cache import create_cache
-from data.image_folder import MODES, BadImage, Domain, find_images, load_image, tolerated_bad
+from data.image_folder import MODES, BadImage, Domain, contents, find_images, load_image, tolerated_bad
 from data.image_list import OWN_COLUMNS, Row, is_list, read_list, resolve
 from data.readers.deep_image import DeepImage
 from data.readers.place import Place, folder_of, is_file
@@ -142,11 +142,11 @@ class BaseDataset(Dataset, ABC):
             paths = find_images(folder, limit, self._extensions)
         else:
             raise UsageError(f"the folder {folder!r} is missing, where domain {domain}'s images should be; "
-                             f"{os.path.dirname(folder)!r} holds {_contents(os.path.dirname(folder))}; "
+                             f"{os.path.dirname(folder)!r} holds {contents(os.path.dirname(folder))}; "
                              "see --dataroot and --phase")
         if not paths:
             raise UsageError(f"the folder {folder!r} should hold domain {domain}'s images "
-                             f"({' '.join(self._extensions)}), but holds {_contents(folder)}; "
+                             f"({' '.join(self._extensions)}), but holds {contents(folder)}; "
                              "see --dataroot and --phase" + readers.hint(folder, self._extensions))
         if self.opt.value_range:
             paths, files = readers.sliced(paths, self.opt.slice_axis, limit)
@@ -291,12 +291,3 @@ class BaseDataset(Dataset, ABC):
         if self.opt.isTrain and epoch > self.opt.n_epochs:
             return self._geometry._replace(load_size=self._geometry.crop_size)
         return self._geometry
-
-
-def _contents(folder: str, most: int = 8) -> str:
-    """The names in a folder, in a few words."""
-    if not os.path.isdir(folder):
-        return "nothing: it is no folder"
-    names = sorted(os.listdir(folder))
-    shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-    return shown or "nothing"

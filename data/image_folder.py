@@ -46,6 +46,15 @@ def find_images(folder: str, limit: float = float("inf"),
     return paths if limit >= len(paths) else paths[:int(limit)]
 
 
+def contents(folder: str, most: int = 8) -> str:
+    """The names in a folder, in a few words."""
+    if not os.path.isdir(folder):
+        return "nothing: it is no folder"
+    names = sorted(os.listdir(folder))
+    shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return shown or "nothing"
+
+
 def _is_folder(entry: os.DirEntry) -> bool:
     """Whether it is a folder or a link to one; a link to itself is neither."""
     return entry.is_dir(follow_symlinks=False) or entry.is_symlink() and os.path.isdir(entry.path)

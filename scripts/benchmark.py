@@ -8,6 +8,7 @@
     python scripts/benchmark.py data --dataroot ./datasets/horse2zebra --num_threads 8
     python scripts/benchmark.py decoding ./datasets/horse2zebra/trainA
     python scripts/benchmark.py shards ./datasets/horse2zebra ./shards/horse2zebra --readers 1 8
+    python scripts/benchmark.py exported checkpoints/h2z_CUT checkpoints/h2z_CUT/h2z_CUT_latest.onnx
     python scripts/benchmark.py memory
     python scripts/benchmark.py scaling --ranks 1 2 --threads 1
 
@@ -74,6 +75,13 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     shards.add_argument("--rounds", type=int, default=5, help="turns of each way")
     shards.add_argument("--load_size", type=int, default=64, help="as of train.py")
     shards.add_argument("--crop_size", type=int, default=64, help="as of train.py")
+    exported = command("exported", "time files of scripts/export.py beside the run's generator on the CPU")
+    exported.add_argument("run", type=Path, help="the run's folder")
+    exported.add_argument("files", type=Path, nargs="+", help="files that were made of it")
+    exported.add_argument("--size", type=int, default=256, help="width and height in pixels")
+    exported.add_argument("--rounds", type=int, default=10, help="turns of each")
+    exported.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
+    exported.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="which time is measured")
     memory = command("memory", "count how large a minibatch or an image fits on a GPU")
     memory.add_argument("--flags", action="append", metavar="='FLAGS'",
                         help="flags of train.py to count instead of the usual ones; given again, more rows")
@@ -136,7 +144,7 @@ def check(args: Namespace) -> None:
             raise UsageError(f"--{flag} is {value}; it must be at least {least}")
     if args.command == "scaling" and min(args.ranks) < 1:
         raise UsageError(f"--ranks is {min(args.ranks)}; it must be at least 1")
-    if args.command in ("decoding", "shards", "memory", "scaling"):
+    if args.command in ("decoding", "shards", "exported", "memory", "scaling"):
         return
     alone = args.command == "data" and args.models == ["SinCUT"]
     if args.command != "step" and not args.dataroot and not alone:
@@ -158,6 +166,10 @@ def main() -> None:
         from scripts.benchmarks.shards import compare as compare_shards  # as above
 
         compare_shards(args)
+    elif args.command == "exported":
+        from scripts.benchmarks.exported import compare_files  # as above
+
+        print(compare_files(args))
     elif args.command == "memory":
         from scripts.benchmarks.memory import CASES, memory_table  # as above
 

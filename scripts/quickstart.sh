@@ -24,7 +24,7 @@ stage() {
 }
 
 stage "environment"
-source scripts/setup_venv.sh
+source scripts/environment/setup_venv.sh
 
 stage "demo data"
 if [ -e datasets/emoji/README.md ]; then

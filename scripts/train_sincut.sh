@@ -21,7 +21,7 @@ name=$2
 shift 2
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source scripts/setup_venv.sh
+source scripts/environment/setup_venv.sh
 
 # These flags show most in little time: many cheap steps, and more patches a crop to learn from.
 small=(--netG smallstylegan2 --ngf 5 --ndf 4 --batch_size 8 --num_patches 32 --R1_every 4)

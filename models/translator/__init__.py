@@ -89,6 +89,11 @@ class Translator:
         return cls(model)
 
     @property
+    def model(self) -> BaseModel:
+        """What translates, for those who need its networks; calls of the translator use it, too."""
+        return self._model
+
+    @property
     def device(self) -> torch.device:
         """Where the networks compute."""
         return self._model.device

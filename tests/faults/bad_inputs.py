@@ -154,6 +154,7 @@ TRAINING = {
     "unknown mode": Bad("--CUT_mode cutt", "--CUT_mode is 'cutt'; choose CUT or FastCUT"),
     "unknown mode of DCLGAN": Bad("--model dclgan --dcl_mode both", "--dcl_mode: invalid choice: 'both'"),
     "DCLGAN with earlier keys": Bad("--model dclgan --nce_negatives both", "use --nce_negatives internal"),
+    "model that only translates": Bad("--model exported", "--model exported translates alone"),
     "unknown model": Bad("--model nothing", "--model is 'nothing', but there is no models/nothing_model.py"),
     "model outside": Bad("--model ../evil", "--model is '../evil'"),
     "EnCo, layers of two sizes": Bad("--model enco --nce_layers 3,8", "whose maps differ in size"),
@@ -345,4 +346,9 @@ TRANSLATION = {
                               numbers("a.npy", np.zeros((8, 8)))),
     "no images wanted": Bad("--num_test 0", "--num_test is 0"),
     "flag of the training": Bad("--lr 0.1", "there is no flag --lr"),
+    "exported file that is not there": Bad("--exported @/no.onnx", "there is no file"),
+    "exported file that is a text": Bad("--exported @/a.pt2", "a.pt2 cannot be read", write("a.pt2", "text")),
+    "exported file that is a checkpoint": Bad(f"--exported @/{NET_G}", "is neither .pt2 (torch.export) nor"),
+    "averages of an exported file": Bad("--exported @/a.pt2 --use_ema", "--use_ema do not go together"),
+    "exported model without its file": Bad("--model exported", "needs its file: --exported FILE"),
 }

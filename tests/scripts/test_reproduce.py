@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "scripts" / "reproduce.py"
+PROGRAM = Path(__file__).parents[2] / "scripts" / "experiments" / "reproduce.py"
 
 # Stands in for Python: notes what it is asked to run, and leaves what each program would.
 STUB = """#!/usr/bin/env bash

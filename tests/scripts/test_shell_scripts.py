@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), ROOT / ".ci" / "run"])
+SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("scripts/environment/*.sh"), ROOT / ".ci" / "run"])
 
 
 def run(script: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -22,9 +22,9 @@ def run(script: Path, *flags: str, **environment: str) -> subprocess.CompletedPr
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the scripts need, in a path with a space: nothing to install, and a visdom that cannot be had."""
     folder = tmp_path_factory.mktemp("a b")
-    for name in ("scripts/setup_venv.sh", "scripts/run_tests.sh", "scripts/quickstart.sh",
+    for name in ("scripts/environment/setup_venv.sh", "scripts/run_tests.sh", "scripts/quickstart.sh",
                  "scripts/build-constraints.txt", "datasets/make_emoji_dataset.py", "util/errors.py"):
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "requirements.txt").touch()
     (folder / "datasets" / "requirements-emoji.txt").touch()

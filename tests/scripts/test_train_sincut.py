@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def copy(tmp_path: Path) -> Path:
     """A folder with the script and a .venv whose python writes down the arguments it is called with."""
     folder = tmp_path / "a b"
-    (folder / "scripts").mkdir(parents=True)
+    (folder / "scripts/environment").mkdir(parents=True)
     shutil.copy(ROOT / "scripts/train_sincut.sh", folder / "scripts")
-    (folder / "scripts/setup_venv.sh").touch()
+    (folder / "scripts/environment/setup_venv.sh").touch()
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / "images").mkdir()
     python = folder / ".venv/bin/python"

@@ -59,6 +59,15 @@ def recorded_launch(folder: Path) -> str:
         return ""
 
 
+def read_commit(folder: Path) -> str | None:
+    """The commit that a run was trained with, as its record tells; None where it does not."""
+    try:
+        commit = dict(json.loads((folder / FILE).read_text(encoding="utf-8"))).get("git_commit")
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return commit if isinstance(commit, str) else None
+
+
 class Config(NamedTuple):
     """The values of a --config file by option; is_record: of a run's opt.json, and not written by hand."""
 

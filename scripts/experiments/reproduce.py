@@ -1,9 +1,9 @@
 """Run experiments of the papers one after the other, and print their scores beside the papers'.
 
-    python scripts/reproduce.py --list
-    python scripts/reproduce.py horse2zebra_cut 'cityscapes_*' -- --batch_size 4
-    python scripts/reproduce.py horse2zebra_cut --seeds 0 1 2
-    python scripts/reproduce.py --table
+    python scripts/experiments/reproduce.py --list
+    python scripts/experiments/reproduce.py horse2zebra_cut 'cityscapes_*' -- --batch_size 4
+    python scripts/experiments/reproduce.py horse2zebra_cut --seeds 0 1 2
+    python scripts/experiments/reproduce.py --table
 
 Each is scripts/experiments/<name>.sh, whose head tells its cost. Flags behind -- go to train.py, and the
 environment variables that experiments/common.sh names are passed on. Finished runs are skipped and
@@ -25,11 +25,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from util.errors import RunError, UsageError, run_command  # noqa: E402
 
-FOLDER = ROOT / "scripts" / "experiments"
+FOLDER = Path(__file__).resolve().parent
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)    # exit codes of a script that was asked to stop
 # The paper's name of a score -> that of scripts/evaluate_segmentation.py, where they differ.
 OUR_NAMES = {"mAP": "mean IoU"}
