@@ -111,7 +111,7 @@ def test_the_commands_in_the_pages_are_understood():
         commands += re.findall(r"python scripts/benchmark\.py ([^`|\n]+)", text)
     parsed = [parse(shlex.split(command)) for command in commands]
     assert {args.command for args in parsed} == {"step", "epoch", "translate", "data", "decoding", "shards",
-                                                 "memory", "exported", "tiles"}
+                                                 "memory", "exported", "tiles", "scaling"}
 
 
 def test_the_page_counts_the_memory_of_the_cases_that_are_counted():
