@@ -4,7 +4,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import count
+from itertools import accumulate, count, groupby
 from pathlib import PurePath
 from typing import Any
 
@@ -12,7 +12,9 @@ from data.base_dataset import BaseDataset
 from data.image_folder import Domain
 from data.readers import ValueRange, extension_of, write_image
 from data.readers.formats import FORMATS
+from data.readers.place import Place
 from data.readers.written import Written
+from util.distributed import ranks
 from util.errors import UsageError
 from util.images import QUALITY, SAVED, save_image
 from util.loggers.results import Writer
@@ -67,6 +69,19 @@ class ResultNames:
     def _name(self, path: str) -> str:
         name = self._dataset.relative_name(self._dataset.input_domain, path)
         return self._free.free(name, self._output.extensions(path))
+
+
+def own_items(items: Sequence[int], sources: Sequence[str]) -> list[int]:
+    """The part of the items that this rank translates: all but equally many on each, no volume divided.
+
+    items: their numbers, in order. sources: the file of each item; not read by a rank that works alone.
+    """
+    if not ranks.active():
+        return list(items)
+    files = [list(group) for _, group in groupby(items, key=lambda item: Place.of(sources[item]).file)]
+    first, ends = ranks.part(len(items)), list(accumulate(map(len, files)))
+    return [item for group, end in zip(files, ends, strict=True) if first.start < end <= first.stop
+            for item in group]
 
 
 class Output:

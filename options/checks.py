@@ -12,7 +12,7 @@ from data.readers import value_range
 from data.result_files import FORMAT_DEPTHS, LOSSY_FORMATS, SAME
 from data.transforms import check_preprocess
 from models.auxiliary import check_auxiliary
-from options.devices import OTHER_DEVICES, named_devices
+from options.devices import OTHER_DEVICES
 from options.recipes import RECIPES
 from util.errors import UsageError
 from util.loggers.registry import check_packages
@@ -60,8 +60,6 @@ def check_depth(opt: Namespace) -> None:
 
 
 def check_devices(opt: Namespace) -> None:
-    if not opt.isTrain and len(named_devices(opt.gpu_ids)) > 1:
-        raise UsageError(f"--gpu_ids {opt.gpu_ids}: only training uses several GPUs; name one of them")
     if opt.world_size > 1 and opt.gpu_ids in OTHER_DEVICES:
         raise UsageError(f"--gpu_ids {opt.gpu_ids} works with one process alone: use CUDA's GPUs, or -1 for "
                          "the CPU")

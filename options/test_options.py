@@ -12,8 +12,10 @@ from options.base_options import BaseOptions, recorded_folder
 from options.parser import OptionParser
 from util.checkpoints.run_record import FILE, read_options
 from util.errors import UsageError
-from util.flags import integer
+from util.flags import integer, number
 from util.images import QUALITY
+
+DAY = 86400.0   # in seconds; a rank that dies is known within seconds anyway
 
 
 class TestOptions(BaseOptions):
@@ -60,6 +62,11 @@ class TestOptions(BaseOptions):
                  "maps in temporary files; quick, a small copy of the image; tile, each tile by itself")
         add("--tile_overlap", type=integer(at_least=0), default=64,
             help="pixels in which neighbouring tiles overlap and are blended (quick, tile)")
+        add("--ranks", type=integer(at_least=0), default=0, per_run=True,
+            help="start so many processes on this machine, a GPU each, or all on the CPU, that translate a "
+                 "part each; 0: one for each GPU that --gpu_ids names, or what torchrun has started")
+        add("--distributed_timeout", type=number(above=0), default=DAY, per_run=True,
+            help="seconds that a rank waits for the others at the end")
         parser.set_defaults(load_size=parser.get_default("crop_size"))
 
     def restore(self, parser: OptionParser) -> None:

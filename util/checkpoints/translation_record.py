@@ -17,7 +17,7 @@ FOLDER, MADE_BY = "record", "made_by.json"     # <results>/record/made_by.json
 # Options that change no pixel, or are told otherwise: a source by its file, a checkpoint by its weights.
 NO_MATTER = {"dataroot", "name", "easy_label", "gpu_ids", "checkpoints_dir", "suffix", "verbose", "epoch",
              "num_threads", "max_dataset_size", "display_winsize", "phase", "results_dir", "num_test",
-             "skip_existing"}
+             "skip_existing", "ranks", "distributed_timeout"}
 Stamp = list            # of a file: absolute path, size in bytes, time of change in ns
 Place = tuple[int, int]  # of a line: number of its file, offset in bytes
 

@@ -83,6 +83,15 @@ def highest_of(tensor: Tensor) -> Tensor:
     return held
 
 
+def total(number: int) -> int:
+    """The sum of the ranks' numbers; it waits for all of them."""
+    if not active():
+        return number
+    held = torch.tensor(number)
+    dist.all_reduce(held)
+    return int(held)
+
+
 def wait_for_all() -> None:
     """Return once every rank has come here."""
     highest(0)

@@ -95,13 +95,17 @@ class Results:
         while self._rows and (self._too_many() or all(future.done() for future in self._rows[0].futures)):
             self._finish_row()
 
-    def save(self, names: Sequence[str]) -> Path:
-        """Wait until the images are written, then write the page of all that is done, in the order of names.
-        Returns its path; where there is none, that of the folder.
-        """
+    def finish(self) -> None:
+        """Wait until the images are written."""
         while self._rows:
             self._finish_row()
         self._threads.shutdown()
+
+    def save(self, names: Sequence[str]) -> Path:
+        """Finish, then write the page of all that is done, of every share, in the order of names. Returns its
+        path; where there is none, that of the folder.
+        """
+        self.finish()
         if not self._has_page:
             return self.folder
         places = self.record.places(names)
