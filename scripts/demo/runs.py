@@ -14,7 +14,7 @@ from models.translator import Translator
 from util.errors import UsageError
 
 WEIGHTS = re.compile(r"(.+?)_net_(G(?:_[A-Za-z0-9]+)*?)(_ema)?\.pth")
-TILES: tuple[int, ...] = ()     # sides of tiles in pixels that the page offers for large images
+TILES = (384, 768, 1536)         # sides of tiles in pixels that the page offers for large images
 KEPT = 2                        # translators in memory
 
 

@@ -105,6 +105,7 @@ def test_an_image_comes_back_as_the_translator_makes_it(server, checkpoints):
                              ({"run": "other run"}, other)):
         assert np.array_equal(decoded(translate(server, encoded(paint()), **choice)[1]), expected(paint()))
     assert not np.array_equal(own(paint()), other(paint()))
+    assert np.array_equal(decoded(translate(server, encoded(paint()), tile="384")[1]), own(paint()))
     rough = decoded(translate(server, encoded(paint()), precision="bf16")[1])
     assert 0 < np.abs(rough.astype(int) - np.asarray(own(paint())).astype(int)).max() < 20
 
@@ -147,7 +148,7 @@ def test_weights_that_were_written_anew_are_read_anew(checkpoints, tmp_path):
 def test_what_can_be_chosen(server):
     status, content, _ = ask(server, "GET", "/runs")
     assert status == 200 and json.loads(content) == {
-        "first": "h2z_CUT", "precisions": ["auto", "fp32", "bf16", "fp16"], "tiles": [],
+        "first": "h2z_CUT", "precisions": ["auto", "fp32", "bf16", "fp16"], "tiles": [384, 768, 1536],
         "runs": [{"name": "h2z_CUT", "epochs": [{"name": "latest", "averages": False},
                                                 {"name": "20", "averages": True}]},
                  {"name": "other run", "epochs": [{"name": "latest", "averages": False}]}]}
@@ -307,8 +308,8 @@ def test_a_visit(server, checkpoints, tmp_path, width):
     with Browser(tmp_path) as browser:
         browser.open(server.address, width)
         browser.until("offered !== null")
-        assert {"drop", "run"} <= set(browser.ask(seen))
-        assert not {"bar", "pair", "tiles"} & set(browser.ask(seen))
+        assert {"drop", "run", "tile"} <= set(browser.ask(seen))
+        assert not {"bar", "pair"} & set(browser.ask(seen))
         browser.choose("#file", tmp_path / "photo.png")
         browser.until("!document.getElementById('slider').hidden")
         assert np.array_equal(shown(), own(paint(size=(160, 120))))
