@@ -76,3 +76,16 @@ def test_error_ends_a_chain(chained: ChainedTraining) -> None:
         job = chained.submit(flags=("--lr", "0"))
         assert job.codes == [1] and "--lr is 0; it must be above 0" in chained.cluster.output(job)
         assert not chained.folder.exists()
+
+
+def test_chain_on_two_machines(tmp_path: Path, images: Path) -> None:
+    """Two ranks on two nodes, six images in three steps: equal to two ranks that nothing disturbed."""
+    flags = ("--batch_size", "2")
+    with tally("Slurm: time limit, two machines"):
+        whole, parts = (ChainedTraining(tmp_path / name, images) for name in ("whole", "parts"))
+        assert whole.submit("--nodes=2", flags=flags).codes == [0]
+        job = parts.submit("--nodes=2", "--time=00:12:00", flags=flags)
+        said = parts.cluster.output(job)
+        assert len(job.codes) == 2 and job.codes[-1] == 0, said[-3000:]
+        assert said.count("SIGUSR1: ends; kept is epoch") == 1 and "2 ranks train one model" in said
+        assert_equal(parts, whole)
