@@ -100,6 +100,7 @@ STAND_INS: list[tuple[Any, str, Callable]] = [
     (nn.Module, "to", move),
     (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
     (torch.cuda, "is_bf16_supported", lambda *_, **__: True),
+    (torch.cuda, "mem_get_info", lambda *_: (80 * 10**9, 80 * 10**9)),
 ]
 # The same while options are read.
 A_GPU: list[tuple[Any, str, Callable]] = [
