@@ -15,6 +15,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+if dist.is_available():
+    # Its defaults hold the group that exists when it is imported, as torch does by itself at an optimizer's
+    # first step. Held so, the group outlives destroy_process_group, and a thread of gloo that frees a tensor
+    # while Python ends aborts the program: "terminate called without an active exception".
+    import torch.distributed.nn  # noqa: F401
+
 
 def active() -> bool:
     """Whether several processes have joined."""

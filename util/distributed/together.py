@@ -52,6 +52,12 @@ class Together:
             world_size=self.place.world_size, timeout=timedelta(seconds=opt.distributed_timeout),
             device_id=opt.device if cuda else None)
 
+    def part(self) -> None:
+        """Leave the others, at an end that all ranks come to."""
+        self.lifeline.leave()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
     def _remedy(self) -> str:
         return self.kept() and f"; kept is {self.kept()}: --continue_train goes on from there"
 
@@ -93,14 +99,12 @@ def together() -> Iterator[Together | None]:
     try:
         yield met
     except SystemExit:
-        met.lifeline.leave()
+        met.part()
         raise
     except BaseException as error:
         raise_as_one(error, met.lifeline)
     else:
-        met.lifeline.leave()
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        met.part()
 
 
 def meet(place: Place, timeout: float) -> Together:

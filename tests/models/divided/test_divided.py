@@ -91,6 +91,13 @@ def test_ranks_agree_whatever_steps_the_networks(facts):
     assert facts["a_model_of_the_reference_form"] == "agree"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of threads are read from /proc")
+def test_nothing_outlives_the_group(facts):
+    """A thread that is left over can abort the program while Python ends."""
+    assert facts["threads_of_the_group"]
+    assert facts["threads_left"] == []
+
+
 def test_networks_that_differ_end_the_run_on_both_ranks(facts):
     line = "the weights of network G are not the same on all ranks"
     assert facts["a_model_that_forgets"][0] == "ranks that say so: 2"
