@@ -9,7 +9,8 @@ Every method is trained with the same networks, images, schedule and seeds; only
 (scripts/comparison/protocol.py). A run is scored as it goes, its weights and their averages (--ema). Finished
 runs are skipped and stopped ones go on, so the same command can be given again at any time. A run of the
 emoji took 7 minutes of one idle core. --sets, --methods and --seeds choose parts, so that
-several processes can share the work; --report only writes the page, from the runs so far.
+several processes can share the work; --report only writes the page, from the runs so far and from
+docs/results.jsonl, which keeps the scores of runs on other machines.
 """
 
 import argparse

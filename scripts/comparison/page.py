@@ -1,6 +1,7 @@
 """The page that compare_methods.py writes: tables, curves and images of the runs so far.
 
-What stands above the line MARK on the page is written by hand, and kept.
+What stands above the line MARK on the page is written by hand, and kept. Scores of runs that are on other
+machines come from a file beside the page, of the page's name with .jsonl (scripts/comparison/kept.py).
 """
 
 import platform
@@ -12,8 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+import scripts.comparison.kept as kept
+from scripts.comparison.kept import Kept
 from scripts.comparison.protocol import METHODS, SIZE, DataSet, Protocol
-from scripts.comparison.runs import Score, read_costs, read_scores, read_untouched, seeds, translations
+from scripts.comparison.runs import Score, translations
 from scripts.reports.compare_curves import draw
 from util.atomic import write_text
 from util.errors import UsageError
@@ -26,32 +29,29 @@ COLUMNS = (("KID, last", "kid", "last"), ("KID, averaged, last", "kid_ema", "las
            ("KID, averaged, best", "kid_ema", "best"), ("FD, averaged, last", "fid_ema", "last"),
            ("SWD, averaged, last", "swd_ema", "last"))
 CURVES = ("kid", "kid_ema", "swd_ema", "fid_ema")
-Runs = dict[int, list[Score]]   # seed -> evaluations
 
 
 def write_page(page: Path, protocol: Protocol, sets: Sequence[DataSet], methods: Sequence[str]) -> None:
-    """Write the page, and its curves and images beside it. UsageError where no run is finished."""
-    parts = [head(protocol)]
+    """Write the page, and its scores, curves and images beside it. UsageError where no run is finished."""
+    scores, parts, found = page.with_suffix(".jsonl"), [head(protocol)], {}
+    costs = kept.costs(scores, protocol)
     for chosen in sets:
-        runs = {method: found for method in methods if (found := finished(protocol, chosen, method))}
+        one = found[chosen.name] = kept.read(scores, protocol, chosen)
+        runs = {method: one.runs[method] for method in methods if method in one.runs}
         if not runs:
             continue
         image, curves = (page.with_name(f"results_{chosen.name}.{kind}") for kind in ("png", "svg"))
-        groups = {METHODS[method].title: [series(scores) for scores in found.values()]
-                  for method, found in runs.items()}
+        groups = {METHODS[method].title: [series(scores) for scores in seeds.values()]
+                  for method, seeds in runs.items()}
         write_text(curves, draw(groups, CURVES, 1))
-        rows = write_image(image, protocol, chosen, {m: min(found) for m, found in runs.items()})
-        parts.append(section(protocol, chosen, runs, read_costs(protocol), curves.name, image.name, rows))
+        rows = write_image(image, protocol, chosen, {method: min(seeds) for method, seeds in runs.items()})
+        one = found[chosen.name] = one._replace(rows=rows or (one.rows if image.exists() else []))
+        parts.append(section(protocol, chosen, one._replace(runs=runs), costs, curves.name, image.name))
     if len(parts) == 1:
         raise UsageError(f"{protocol.runs} holds no finished run yet; leave out --report to train")
+    kept.write(scores, protocol, sets, found, costs)
     above = page.read_text(encoding="utf-8").split(MARK)[0] if page.exists() else "# Methods compared\n\n"
     write_text(page, f"{above}{MARK}\n\n" + "\n".join(parts))
-
-
-def finished(protocol: Protocol, chosen: DataSet, method: str) -> Runs:
-    """The finished runs of a method, by seed."""
-    found = {seed: read_scores(protocol, chosen, method, seed) for seed in seeds(protocol, chosen, method)}
-    return {seed: scores for seed, scores in found.items() if scores}
 
 
 def series(scores: Sequence[Score]) -> dict[str, list[tuple[int, float]]]:
@@ -77,23 +77,28 @@ explains the scores.
 """
 
 
-def section(protocol: Protocol, chosen: DataSet, runs: dict[str, Runs], costs: dict[str, float], curves: str,
-            image: str, shown: Sequence[str]) -> str:
-    untouched = read_untouched(protocol, chosen)
+def section(protocol: Protocol, chosen: DataSet, found: Kept, costs: dict[str, float], curves: str,
+            image: str) -> str:
+    untouched, runs, shown = found
     last = next(iter(next(iter(runs.values())).values()))[-1]
     titles = [title for title, *_ in COLUMNS] + (["time of a step"] if costs else [])
     rows = [["", *titles], ["---", *["---:"] * len(titles)]]
     plain = [untouched.get(metric.removesuffix("_ema")) for _, metric, _ in COLUMNS]
     rows.append(["the input, untouched", *(f"{v:.1f}" if v is not None else "" for v in plain),
                  *([""] if costs else [])])
-    for method, found in runs.items():
-        cells = [summary([value(scores, metric, which) for scores in found.values()])
+    for method, seeds in runs.items():
+        cells = [summary([value(scores, metric, which) for scores in seeds.values()])
                  for _, metric, which in COLUMNS]
         cost = [f"{costs[method]:.2f}" if method in costs else ""] if costs else []
         rows.append([METHODS[method].title, *cells, *cost])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     caption = (f"Test images, evenly spread over the names, averaged weights of the last step, first seed. "
                f"From top to bottom: {', '.join(shown)}.")
+    picture = f"""
+![{caption}]({image})
+
+*{' '.join(filter(None, (caption, chosen.licence)))}*
+""" if shown else ""
     return f"""## {chosen.title}
 
 `{' '.join(protocol.shared_flags(chosen))}`
@@ -103,11 +108,7 @@ def section(protocol: Protocol, chosen: DataSet, runs: dict[str, Runs], costs: d
 {table}
 
 ![The scores over the images seen: a line for each method, a band for its seeds]({curves})
-
-![{caption}]({image})
-
-*{' '.join(filter(None, (caption, chosen.licence)))}*
-"""
+{picture}"""
 
 
 def value(scores: Sequence[Score], metric: str, which: str) -> float:
@@ -122,12 +123,14 @@ def summary(values: Sequence[float]) -> str:
 
 
 def write_image(path: Path, protocol: Protocol, chosen: DataSet, seeds: dict[str, int]) -> list[str]:
-    """A row of each method's translations, under the inputs where they may be shown. The rows' names."""
+    """A row of each method's translations, under the inputs where they may be shown. Returns the rows' names,
+    [] where there are no translations on this machine.
+    """
     folders = {METHODS[method].title: translations(protocol, chosen, method, seed)
                for method, seed in seeds.items()}
     folders = {title: folder for title, folder in folders.items() if (folder / "fake_B").is_dir()}
     if not folders:
-        raise UsageError(f"{protocol.folder(chosen)} holds no translations yet; leave out --report")
+        return []
     first = next(iter(folders.values()))
     files = sorted(file.name for file in (first / "fake_B").glob("*.png"))
     files = files[::max(1, len(files) // SHOWN)][:SHOWN]      # spread evenly, not chosen

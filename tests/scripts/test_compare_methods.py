@@ -1,6 +1,7 @@
 """compare_methods.py: a real run of one method, and the page from scores that are known."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,34 @@ def test_words_above_the_mark_are_kept(known):
     text = page.read_text()
     assert text.startswith("# Mine\n\nA verdict.\n\n<!-- ")
     assert text.count("# Mine") == text.count("## How") == 1
+
+
+def test_scores_of_other_machines_are_kept(known):
+    """A page from this machine's runs, then on a machine that has other ones, then on one that has none."""
+    page, title = known / "docs" / "results.md", SETS["horse2zebra"].title
+    (known / "runs" / "costs.json").write_text(json.dumps({"cut": 0.2}))
+    assert run(known, "--report").returncode == 0
+    shutil.rmtree(known / "runs")
+    made_run(known / "runs" / "horse2zebra", "cut_seed1", [20], level=100)
+    made_run(known / "runs" / "horse2zebra", "monce_seed0", [10])
+    assert run(known, "--report").returncode == 0
+    rows = table(page.read_text(), title)
+    assert rows["CUT"][0] == "30.0 ± 14.1 (2)" and rows["MoNCE"][0] == "10.0"       # 40 and 20
+    assert rows["the input, untouched"][0] == "90.0" and rows["CUT"][-1] == "1.00"
+    written, image = page.read_text(), page.with_name("results_horse2zebra.png").read_bytes()
+    shutil.rmtree(known / "runs")
+    assert run(known, "--report", "--sets", "horse2zebra").returncode == 0
+    assert page.read_text() == written and page.with_name("results_horse2zebra.png").read_bytes() == image
+
+
+def test_scores_under_other_conditions_are_dropped(known):
+    assert run(known, "--report").returncode == 0
+    made_run(known / "runs" / "horse2zebra", "monce_seed0", [10])
+    shutil.rmtree(known / "runs" / "horse2zebra" / "checkpoints" / "cut_seed0")
+    shutil.rmtree(known / "runs" / "horse2zebra" / "checkpoints" / "cut_seed1")
+    assert run(known, "--report", "--more", TINY).returncode == 0
+    rows = table((known / "docs" / "results.md").read_text(), SETS["horse2zebra"].title)
+    assert "MoNCE" in rows and "CUT" not in rows
 
 
 def test_times_are_relative_to_cut(known):
