@@ -72,7 +72,9 @@ class PackedImages(Sequence[str]):
     def __len__(self) -> int:
         return len(self._shard)
 
-    def __getitem__(self, number: int) -> PackedFile:
+    def __getitem__(self, number: int | slice) -> "PackedFile | PackedImages":
+        if isinstance(number, slice):
+            return self.chosen(range(len(self))[number])
         if not -len(self) <= number < len(self):
             raise IndexError(f"image {number} of {len(self)}")
         return PackedFile(f"{self.folder}/{self.name(number)}", self.shards[self._shard[number]],

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from util.console import say
-from util.errors import RunError
+from util.errors import RunError, UsageError
 from util.images import Pixels, to_pixels
 from util.loggers.base import NamedImages
 from util.loggers.run_log import RunLog
@@ -39,7 +39,8 @@ class FixedImages:
     """Translates the same test images whenever it is asked, and leaves the run as it was.
 
     They are read once, when they are first needed, and stay in memory. The run is worth more than they are:
-    where they cannot be read, or memory does not suffice, one line says so and they are given up.
+    where they cannot be read, or lack what the model asks for, or memory does not suffice, one line says so
+    and they are given up.
     """
 
     def __init__(self, inputs: Inputs | None, seed: int):
@@ -56,7 +57,7 @@ class FixedImages:
         """What `translate` gives, or nothing."""
         try:
             return translate()
-        except (RunError, OSError) as error:
+        except (RunError, UsageError, OSError) as error:
             reason = str(error)
         except RuntimeError as error:
             if not is_out_of_memory(error):

@@ -35,6 +35,7 @@ def test_names_and_order_are_the_folders(folder, packed) -> None:
     assert [images.name(number) for number in range(11)] == names
     assert list(images) == [f"{packed}/trainA/{name}" for name in names]
     assert images[4].read() == (folder / "trainA" / names[4]).read_bytes()
+    assert list(images[3:8]) == list(images)[3:8] and images[3:8][1].read() == images[4].read()
     assert list(images.counts) == [4, 4, 3]
     assert len(find(packed, limit=6)) == 6
 

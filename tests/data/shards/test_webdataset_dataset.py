@@ -4,6 +4,7 @@ import pickle
 import tarfile
 from argparse import Namespace
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import torch
 from PIL import Image
 
 from data import create_loader
+from data.evaluation_split import evaluation_split, fixed_inputs
 from data.image_cache import ImageCache
 from data.shards.index import index_path, read_index
+from options.train_options import TrainOptions
 from tests.data.shards.conftest import pack_all
 from util.errors import DataError, UsageError
 
@@ -47,6 +50,20 @@ def test_an_epoch_equals_that_of_the_folders(changes, folder, packed, shard_opti
     for epoch in (1, 2):
         assert_equal(batches(shard_options(packed, **changes), epoch),
                      batches(shard_options(folder, mode="unaligned", **changes), epoch))
+
+
+def test_the_test_split_equals_that_of_the_folders(folder, packed) -> None:
+    """The images of an evaluation, whole and in ranks' parts, and those that are shown as a run goes on."""
+    def read(root: Path, mode: str, part: slice) -> list[dict[str, np.ndarray]]:
+        flags = f"--dataroot {root} --dataset_mode {mode} --gpu_ids -1 --evaluation_freq 1 --fixed_images 2"
+        opt = TrainOptions().parse(flags.split())
+        return [images.read(part=part) for images in (*evaluation_split(opt), fixed_inputs(opt))]
+
+    for part in (slice(None), slice(0, 1), slice(1, 3)):
+        both = read(packed, "webdataset", part), read(folder, "unaligned", part)
+        for found, expected in zip(*both, strict=True):
+            assert [*found] == [*expected]
+            assert all(np.array_equal(found[name], expected[name]) for name in found)
 
 
 def test_16_bits_and_arrays_keep_their_depth(folder, shard_options) -> None:

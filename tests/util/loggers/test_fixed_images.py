@@ -10,7 +10,7 @@ from PIL import Image
 
 import train
 from tests.exported import write_images
-from util.errors import RunError
+from util.errors import RunError, UsageError
 from util.loggers.base import Logger
 from util.loggers.fixed_images import FixedImages
 from util.loggers.registry import LOGGERS
@@ -84,8 +84,9 @@ def test_none_are_none(root, monkeypatch):
     assert run(root, monkeypatch, "--fixed_images", "0", "--no_html").shown == []
 
 
-@pytest.mark.parametrize("error", [RunError("none can be read"), FileNotFoundError("gone"),
-                                   torch.OutOfMemoryError("too little")])
+@pytest.mark.parametrize("error", [
+    RunError("none can be read"), UsageError("the model asks the data for 'mask'"), FileNotFoundError("gone"),
+    torch.OutOfMemoryError("too little")])
 def test_images_that_fail_are_given_up_in_one_line(error, capsys):
     class Inputs:
         folder = Path("data/testA")
