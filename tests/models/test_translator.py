@@ -214,6 +214,7 @@ def test_averages_and_epochs_are_chosen_by_flag(run, tmp_path):
 
 @pytest.mark.parametrize("arguments,words", [
     (dict(run="nowhere/run"), "there is no .*latest_net_G.pth"), (dict(ngff=3), "did you mean --ngf"),
+    (dict(run=__file__), "is a file, but no .pth; give a run's folder"),
     (dict(eval_=False), "no flag --eval_"), (dict(device="gpu"), "device is 'gpu'"),
     (dict(precision="half"), "precision"), (dict(epoch="9"), "--epoch latest"), (dict(ngf=0), "--ngf is 0"),
     (dict(device="cpu", precision="tf32"), "tf32 needs a GPU")], ids=str)
