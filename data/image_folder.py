@@ -104,7 +104,8 @@ def as_channels(image: Image.Image, channels: int, name: str) -> Image.Image:
     name: of the image, for the message.
     """
     if image.mode == "F" or image.mode == "I" and not _fits_16_bits(image):
-        raise BadImage(_one_line(name, f"pixels of mode {image.mode} have no known range"))
+        raise BadImage(_one_line(name, f"pixels of mode {image.mode} have no known range; "
+                                       "--value_range gives them one"))
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
     image.info.pop("transparency", None)  # else PIL warns that convert will drop it

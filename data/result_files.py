@@ -114,7 +114,7 @@ class Output:
 
     def _exact(self, path: str, depth: str) -> Writer:
         """depth: dtype, and the numbers that are black and white."""
-        dtype, *bounds = depth.split(" ")
+        dtype = depth.split(" ")[0]
         extension = self._extension(path, dtype)
         write: Callable[..., None]
         if self._format in FORMAT_DEPTHS:
@@ -122,8 +122,7 @@ class Output:
             if holds is not None and dtype not in holds:
                 raise UsageError(f"--format {self._format} does not write numbers of {dtype}, as {path} has "
                                  "them; use --format same or tiff")
-            low, high = map(float, bounds)
-            write = partial(write_image, depth=dtype, scale=ValueRange((low, high)))
+            write = self._written.alone(path, depth)
         else:
             extension, write = self._written.one(path, depth)
         return Writer(extension, write, extension.lower() in SHOWN, exact=True)

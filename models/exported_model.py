@@ -33,6 +33,11 @@ class ExportedModel(BaseModel):
         if opt.exported is None:
             raise UsageError("--model exported needs its file: --exported FILE")
         self.network = load_generator(Path(opt.exported), opt.device)
+        for flag in ("input_nc", "output_nc"):
+            typed, held = getattr(opt, flag), RECORDED[flag](self.network.metadata[flag])
+            if typed != held:
+                raise UsageError(f"--{flag} is {typed}, but --exported {opt.exported} holds a network of "
+                                 f"{held}; leave --{flag} out")
 
     def optimize_parameters(self) -> None:
         raise NotImplementedError("a file cannot be trained")

@@ -32,6 +32,10 @@ def atomic_file(path: Path, *, durable: bool = False, previous: Path | None = No
         os.replace(temporary, path)
         if durable:
             _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None:      # a full disk names no file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 import threading
 import uuid
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,6 @@ class Written:
         """Of one image."""
         if not depth:
             return (".png", partial(write_with_alpha, source=path)) if self._alpha else None
-        dtype, *bounds = depth.split(" ")
-        low, high = map(float, bounds)
         place = Place.of(path)
         stack = open_stack(place, self._axis)
         extension = extension_of(path)
@@ -70,11 +68,18 @@ class Written:
                 self._end()
                 self._volume = _Volume(whole, stack, self._axis, self._results)
             self._volume.handed += 1
+            low, high = map(float, depth.split(" ")[1:])
             return extension, partial(self._volume.add, number=place.number, bounds=(low, high))
-        scale = ValueRange((low, high))
-        if self._alpha and extension in EXTENSIONS:
-            return extension, partial(write_with_alpha, source=path, depth=dtype, scale=scale)
-        return extension, partial(write_image, depth=dtype, scale=scale)
+        return extension, self.alone(path, depth)
+
+    def alone(self, path: str, depth: str) -> Callable[..., None]:
+        """How one image, or slice, is written as a file of its own, in the format of that file's name."""
+        dtype, *bounds = depth.split(" ")
+        low, high = map(float, bounds)
+        place, scale = Place.of(path), ValueRange((low, high))
+        if self._alpha and place.number is None and place.extension in EXTENSIONS:
+            return partial(write_with_alpha, source=path, depth=dtype, scale=scale)
+        return partial(write_image, depth=dtype, scale=scale)
 
     def _end(self) -> None:
         volume, self._volume = self._volume, None

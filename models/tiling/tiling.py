@@ -69,8 +69,9 @@ class Tiling:
         if not self.tile or isinstance(net, Tiled):
             return
         if not isinstance(net, Generator) or not self._works(net):
+            remedy = "use --tile_statistics quick" if isinstance(net, Generator) else "leave --tile out"
             raise NetworkError(f"--tile {self.tile} with --tile_statistics {self.statistics} does not know "
-                               f"this generator ({type(net).__name__}); use --tile_statistics quick")
+                               f"this generator ({type(net).__name__}); {remedy}")
         smallest = field(net) if type(net) in NETWORKS or net.reach is not None else 1
         if self.tile < smallest:
             raise NetworkError(f"--tile is {self.tile}, but a pixel of this generator's output is made of "

@@ -72,6 +72,9 @@ class Translator:
         """
         path = Path(os.path.abspath(run))
         is_file = path.suffix == ".pth" and not path.is_dir()
+        if path.is_file() and not is_file:
+            raise UsageError(f"{run} is a file, but no .pth; give a run's folder, as in checkpoints/h2z_CUT, "
+                             "or a .pth file of a generator's weights")
         folder = path.parent if is_file else path
         flags = {"gpu_ids": _gpu_ids(device), "precision": precision, **flags,
                  "name": folder.name, "checkpoints_dir": folder.parent}

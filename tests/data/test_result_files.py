@@ -125,6 +125,17 @@ def test_transparency_is_kept_in_the_formats_that_hold_it(tmp_path, extension):
         assert np.array_equal(made[..., 3], alpha)
 
 
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_transparency_of_16_bits_is_kept_in_a_format_by_name(tmp_path, format):
+    imagecodecs, tifffile = pytest.importorskip("imagecodecs"), pytest.importorskip("tifffile")
+    numbers = np.arange(24 * 36 * 4, dtype=np.uint16).reshape(24, 36, 4)
+    source, made = tmp_path / "a.png", tmp_path / f"made.{format}"
+    source.write_bytes(imagecodecs.png_encode(numbers))
+    writer_of(output(format, value_range="0:4095"), str(source), "uint16").write(made, smooth())
+    found = tifffile.imread(made) if format == "tiff" else imagecodecs.png_decode(made.read_bytes())
+    assert found.dtype == np.uint16 and np.array_equal(found[..., 3], numbers[..., 3])
+
+
 def test_an_array_of_bytes_stays_one(tmp_path):
     writer = writer_of(output("same", value_range="0:4095"), "a.npy")
     writer.write(tmp_path / "a.npy", smooth())

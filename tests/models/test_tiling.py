@@ -155,6 +155,13 @@ def test_an_unknown_generator_is_refused_by_exact_alone():
     Tiling(tile=200, overlap=8, statistics="quick", number_bytes=4).check(net)
 
 
+@pytest.mark.parametrize("statistics", ["exact", "quick"])
+def test_what_is_no_generator_of_ours_is_refused_by_all(statistics):
+    """Such as the network of an exported file."""
+    with pytest.raises(NetworkError, match=f"{statistics} does not know .* .Conv2d.; leave --tile out"):
+        Tiling(tile=200, overlap=8, statistics=statistics, number_bytes=4).check(torch.nn.Conv2d(3, 3, 1))
+
+
 @pytest.mark.parametrize("name", GENERATORS)
 def test_the_field_itself_is_enough(name):
     Tiling(tile=1278, overlap=64, statistics="exact", number_bytes=4).check(make(name))

@@ -176,6 +176,11 @@ def test_test_py_translates_with_the_file_as_with_the_run(run, form, tmp_path, m
     assert found.shape == (18, 23, 3) and expected.std() > 10
     assert np.abs(found - expected).max() <= 1 and (found != expected).mean() < 0.01
     assert not (tmp_path / "checkpoints").exists()
+    for flag in ("--input_nc", "--output_nc"):
+        with pytest.raises(SystemExit) as ended:
+            command("test.py", "--dataroot", "photos", "--exported", path, flag, 1, "--num_threads", 0)
+        assert ended.value.code == 2
+        assert f"{flag} is 1, but --exported {path} holds a network of 3" in capsys.readouterr().err
 
 
 def test_the_file_tells_where_it_comes_from(run, tmp_path):

@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 
 from util.atomic import atomic_file
@@ -22,6 +25,16 @@ def test_error_keeps_the_old_file_and_leaves_no_other(tmp_path):
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("named, expected", [(None, "file"), ("other", "other")])
+def test_an_error_of_the_system_names_the_file(tmp_path, named, expected):
+    """A write to a full disk names none."""
+    with pytest.raises(OSError) as caught, atomic_file(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "No space left on device", named)
+    assert os.path.basename(caught.value.filename) == expected
+    assert str(caught.value).startswith("[Errno 28] No space left on device: ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_longest_possible_name(tmp_path):

@@ -69,12 +69,19 @@ class Record:
 
     def done(self, names: Sequence[str], sources: Sequence[str]) -> list[bool]:
         """Whether the image of each name is done: made of its source as it is now, its files as written."""
-        found, number = [False] * len(names), {name: i for i, name in enumerate(names)}
+        found = [False] * len(names)    # `a.jpg` and `a.png` may share a name, and differ in their files
+        number = {(name, os.path.abspath(source)): i
+                  for i, (name, source) in enumerate(zip(names, sources, strict=True))}
+        writer: dict[str, int] = {}     # of each file, the image of the last line that names it
         for _, done in self._lines():
-            place = number.get(done.name)
-            if place is not None:       # of several lines of one name the last holds
-                stamp = stamp_of(sources[place])
-                found[place] = stamp is not None and stamp == done.source and self._whole(done.files)
+            image = number.get((done.name, done.source[0])) if done.source else None
+            for file in done.files:     # of several lines of one file the last holds
+                if (before := writer.pop(file, None)) is not None:
+                    found[before] = False
+                if image is not None:
+                    writer[file] = image
+            if image is not None:
+                found[image] = stamp_of(sources[image]) == done.source and self._whole(done.files)
         return found
 
     def add(self, done: Done) -> None:

@@ -88,6 +88,22 @@ def test_the_last_line_of_a_name_holds(filled):
     assert [found.files for found in record.at(record.places("a"))] == [{"a.png": 9}]
 
 
+def test_images_that_share_a_name_are_done_by_their_files(filled):
+    """As photos/a.jpg and photos/a.png do with --output_only --format same; q/a.jpg writes over p/a.jpg's."""
+    record = begun(filled)
+    others = [write(filled, f"a{n}")._replace(name="a") for n in (1, 2)]
+    for other in others:
+        record.add(other)
+    sources = [str(filled / "sources" / name) for name in ("a", "a1", "a2")]
+    assert Record(filled).done(["a"] * 3, sources) == [True] * 3
+    record.add(others[1]._replace(files={"a1.png": 5}))         # it wrote over the file of the other
+    assert Record(filled).done(["a"] * 3, sources) == [True, False, True]
+    record.add(others[0])
+    assert Record(filled).done(["a"] * 3, sources) == [True, True, False]
+    record.add(others[0]._replace(source=["/elsewhere", 1, 1]))
+    assert Record(filled).done(["a"] * 3, sources) == [True, False, False]
+
+
 def test_shares_are_read_together(filled):
     begun(filled, share=3).add(write(filled, "d"))
     begun(filled, share=11).add(write(filled, "e"))
