@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import math
+import re
 import sys
 from argparse import Action, Namespace
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ class OptionParser(argparse.ArgumentParser):
     def __init__(self, argv: Sequence[str] | None = None, **settings):
         super().__init__(formatter_class=HelpFormatter, add_help=False, allow_abbrev=False, **settings)
         self.argv = list(sys.argv[1:] if argv is None else argv)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # argparse's, which takes -50:50 for a flag
         self.architecture: set[str] = set()
         self.for_translation: set[str] = set()
         self.per_run: set[str] = set()

@@ -87,6 +87,11 @@ def test_a_word_without_a_flag():
         train("--name", "my", "photos")
 
 
+@pytest.mark.parametrize("value", ["-50:50", "-.5:1", "-1000:-1"])
+def test_a_range_may_begin_with_a_minus(value):
+    assert TrainOptions().parse(["--dataroot", "x", "--value_range", value]).value_range == value
+
+
 @pytest.mark.parametrize("flags, message", [
     ("--lr abc", "--lr is 'abc'; it must be a number"), ("--lr", "--lr: expected one argument"),
     ("--max_dataset_size few", "--max_dataset_size is 'few'; it must be a whole number or inf")])
