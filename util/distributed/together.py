@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -115,9 +116,7 @@ def meet(place: Place, timeout: float) -> Together:
     try:
         if not serves:
             reach(place.address, place.port, deadline)
-        store = dist.TCPStore(place.address, place.port, is_master=serves, wait_for_workers=False,
-                              timeout=timedelta(seconds=timeout))
-        store = dist.PrefixStore(f"attempt_{place.attempt}", store)
+        store = dist.PrefixStore(f"attempt_{place.attempt}", open_store(place, serves, timeout))
         if place.rank == 0:
             store.set("lifeline", lifeline.listen())
         else:
@@ -147,6 +146,31 @@ def reach(address: str, port: int, deadline: float) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
+
+
+def open_store(place: Place, serves: bool, timeout: float) -> dist.Store:
+    """What the ranks meet by: served by this process, or that of another one.
+
+    torch waits without end where something else answers at the port, so it waits in a thread.
+    timeout: seconds. Raises TimeoutError, and what torch raises.
+    """
+    outcome: list[dist.Store | Exception] = []
+
+    def work() -> None:
+        try:
+            outcome.append(dist.TCPStore(place.address, place.port, is_master=serves, wait_for_workers=False,
+                                         timeout=timedelta(seconds=timeout)))
+        except (dist.DistError, OSError, RuntimeError) as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, name="store", daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not outcome:
+        raise TimeoutError(f"{place.address}:{place.port} does not answer")
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
 
 
 def raise_as_one(error: BaseException, lifeline: Lifeline) -> None:

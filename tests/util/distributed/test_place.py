@@ -40,7 +40,8 @@ def test_a_process_alone(environment: Callable[..., None], monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("values, words", [({"RANK": "2"}, "RANK=2 and WORLD_SIZE=2"),
-                                           ({"MASTER_PORT": "no"}, "MASTER_PORT='no'")])
+                                           ({"MASTER_PORT": "no"}, "MASTER_PORT='no'"),
+                                           ({"MASTER_PORT": "65536"}, "MASTER_PORT=65536: give a free")])
 def test_numbers_that_cannot_be(values: dict[str, str], words: str, environment: Callable[..., None]) -> None:
     environment(**values)
     with pytest.raises(UsageError, match=words):
