@@ -39,6 +39,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Training:
 
 # ---- a rank ends
 
+def test_a_rank_killed_before_a_save(images: Path, tmp_path: Path) -> None:
+    with tally("kill -9 of a rank before anything was saved: no word of going on"):
+        ranks = Ranks(Training(tmp_path, images, PAIR), "--n_epochs", "100", "--save_latest_freq", "1000",
+                      "--save_epoch_freq", "1000")
+        ranks.until_rows(1)
+        ranks[1].signal(signal.SIGKILL)
+        assert ranks.end() == [1, -9]
+        line, = ranks.said
+        assert line.endswith("; nothing of this run is saved yet: start it again")
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_rank_ends_the_other(victim: int, images: Path, tmp_path: Path, whole: Training) -> None:
     training = Training(tmp_path, images, PAIR)

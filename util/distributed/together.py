@@ -37,7 +37,7 @@ class Together:
 
     def __init__(self, place: Place, store: dist.Store, lifeline: Lifeline):
         self.place, self._store, self.lifeline = place, store, lifeline
-        self.kept: Callable[[], str] = str      # what of this run is saved, in words
+        self.kept: Callable[[], str] | None = None      # what of this run is saved, in words; "" for nothing
         lifeline.remedy = self._remedy
 
     def join(self, opt: Namespace) -> None:
@@ -60,7 +60,11 @@ class Together:
             dist.destroy_process_group()
 
     def _remedy(self) -> str:
-        return self.kept() and f"; kept is {self.kept()}: --continue_train goes on from there"
+        if self.kept is None:
+            return ""
+        if kept := self.kept():
+            return f"; kept is {kept}: --continue_train goes on from there"
+        return "; nothing of this run is saved yet: start it again"
 
     def check_in(self, facts: Mapping[str, Any], timeout: float) -> None:
         """Rank 0 compares what the ranks say of themselves, then lets all begin."""
