@@ -76,6 +76,8 @@ def test_devices_of_ranks(monkeypatch: pytest.MonkeyPatch, environment: Callable
         parse("--gpu_ids", "0,0", "--batch_size", "2")
     environment()
     assert parse("--batch_size", "2").device == torch.device("cuda:1")
+    with pytest.raises(UsageError, match="--ranks is 3, but 2 processes were started"):
+        parse("--ranks", "3", "--batch_size", "6")
     assert parse("--gpu_ids", "0,2", "--batch_size", "2").device == torch.device("cuda:2")
     assert used == [torch.device("cuda:1"), torch.device("cuda:2")]
     with pytest.raises(UsageError, match="2 on this machine, but --gpu_ids 0 names 1"):
