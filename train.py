@@ -66,7 +66,7 @@ def run(opt: Namespace, others: Together | None = None) -> None:
         return
     with TrainingState(folder, keep_last=opt.keep_last, force=opt.force) as state:
         if others:
-            others.kept = lambda: state.last_good
+            others.kept = lambda: state.saved
         print(describe(opt), model.describe(opt.verbose), start(opt, model, state, progress), sep="\n",
               flush=True)
         if launch_name():       # torchrun may start this again, to go on from here at least

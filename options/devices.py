@@ -55,10 +55,13 @@ def resolve_auto(opt: Namespace) -> None:
 
 def count_ranks(opt: Namespace) -> int:
     """How many processes train one model: those that torchrun started, or those that the flags ask for."""
-    place = find_place()
+    place, asked = find_place(), vars(opt).get("ranks", 0)
+    if place and asked not in (0, place.local_world_size):
+        raise UsageError(f"--ranks is {asked}, but {place.local_world_size} processes were started on this "
+                         "machine, as by torchrun: leave --ranks out, or start the program without torchrun")
     if place or ranks.active():
         return place.world_size if place else ranks.world_size()
-    return max(vars(opt).get("ranks", 0), len(named_devices(opt.gpu_ids)))
+    return max(asked, len(named_devices(opt.gpu_ids)))
 
 
 def devices_of_ranks(opt: Namespace) -> list[torch.device]:

@@ -39,6 +39,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Training:
 
 # ---- a rank ends
 
+def test_a_rank_killed_before_a_save(images: Path, tmp_path: Path) -> None:
+    with tally("kill -9 of a rank before anything was saved: no word of going on"):
+        ranks = Ranks(Training(tmp_path, images, PAIR), "--n_epochs", "100", "--save_latest_freq", "1000",
+                      "--save_epoch_freq", "1000")
+        ranks.until_rows(1)
+        ranks[1].signal(signal.SIGKILL)
+        assert ranks.end() == [1, -9]
+        line, = ranks.said
+        assert line.endswith("; nothing of this run is saved yet: start it again")
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_rank_ends_the_other(victim: int, images: Path, tmp_path: Path, whole: Training) -> None:
     training = Training(tmp_path, images, PAIR)
@@ -190,13 +201,29 @@ def test_a_start_that_cannot_be(case: str, images: Path, tmp_path: Path) -> None
 
 
 def test_port_in_use(images: Path, tmp_path: Path) -> None:
-    with tally("start of two ranks, the port in use: one line"):
+    """By something that takes connections and never answers."""
+    with tally("start of two ranks, the port in use: one line each"):
         with socket.create_server(("127.0.0.1", free_port())) as taken:
             port = taken.getsockname()[1]
-            ranks = Ranks(Training(tmp_path, images, PAIR), absent=(1,), port=port)
-            assert ranks.end() == [1]
-        line, = ranks.said
-        assert f"rank 0 cannot listen at 127.0.0.1:{port}" in line and "another MASTER_PORT" in line
+            ranks = Ranks(Training(tmp_path, images, PAIR), "--distributed_timeout", "5", port=port)
+            assert ranks.end() == [1, 1]
+        first, second = ranks.said
+        assert f"rank 0 cannot listen at 127.0.0.1:{port}" in first and "another MASTER_PORT" in first
+        assert f"rank 1 found no rank 0 at 127.0.0.1:{port} within --distributed_timeout 5 s" in second
+
+
+def test_port_of_another_training(images: Path, tmp_path: Path) -> None:
+    with tally("a second training at the port of a first: ended, the first goes on"):
+        port = free_port()
+        first = Ranks(Training(tmp_path / "first", images, [*PAIR, "--n_epochs", "100"]), port=port)
+        first.until_rows(1)
+        second = Ranks(Training(tmp_path / "second", images, PAIR), port=port)
+        assert second.end() == [1, 1]
+        words = ("another MASTER_PORT", f"127.0.0.1:{port} has a rank 1 already")
+        assert all(word in line for word, line in zip(words, second.said, strict=True))
+        first.until_rows(first.training.rows() + 3)
+        first[1].signal(signal.SIGTERM)
+        assert first.end() == [143, 143]
 
 
 def test_a_second_training_of_a_name(images: Path, tmp_path: Path) -> None:

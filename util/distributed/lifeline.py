@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from util.console import say
@@ -90,9 +92,22 @@ class Lifeline:
             link.close()
             return
         rank = int(hello["rank"])
-        self._names[rank] = str(hello[HOST])
+        with self._changed:
+            taken = rank in self._names
+            self._names.setdefault(rank, str(hello[HOST]))
+        if taken:
+            self._refuse(rank, link, lines)
+            return
         self._keep(rank, link)
         self._follow(rank, link, lines)
+
+    def _refuse(self, rank: int, link: socket.socket, lines: Any) -> None:
+        """Send away a process that says to be a rank that is here: one of a second training at this port."""
+        line = (f"the training that meets at {self.place.address}:{self.place.port} has a rank {rank} "
+                "already: give each training a MASTER_PORT of its own")
+        with suppress(OSError), link:
+            link.sendall((json.dumps({"end": End(0, 1, line)}) + "\n").encode())
+            deque(lines, maxlen=0)      # until it ends: closed with words unread, the answer could be lost
 
     def _keep(self, rank: int, link: socket.socket) -> None:
         """Hold a connection, and let the system notice a machine that is gone, within half a minute."""

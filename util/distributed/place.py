@@ -36,6 +36,8 @@ def find_place() -> Place | None:
     if not 0 <= rank < max(world, 1):
         raise UsageError(f"the environment has RANK={rank} and WORLD_SIZE={world}: ranks count from 0 to "
                          "WORLD_SIZE - 1")
+    if not 0 < port < 2 ** 16:
+        raise UsageError(f"the environment has MASTER_PORT={port}: give a free port from 1 to {2 ** 16 - 1}")
     if world <= 1:
         return None
     return Place(rank, world, local, number("LOCAL_WORLD_SIZE", world), os.environ["MASTER_ADDR"], port,

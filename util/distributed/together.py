@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -36,7 +37,7 @@ class Together:
 
     def __init__(self, place: Place, store: dist.Store, lifeline: Lifeline):
         self.place, self._store, self.lifeline = place, store, lifeline
-        self.kept: Callable[[], str] = str      # what of this run is saved, in words
+        self.kept: Callable[[], str] | None = None      # what of this run is saved, in words; "" for nothing
         lifeline.remedy = self._remedy
 
     def join(self, opt: Namespace) -> None:
@@ -59,7 +60,11 @@ class Together:
             dist.destroy_process_group()
 
     def _remedy(self) -> str:
-        return self.kept() and f"; kept is {self.kept()}: --continue_train goes on from there"
+        if self.kept is None:
+            return ""
+        if kept := self.kept():
+            return f"; kept is {kept}: --continue_train goes on from there"
+        return "; nothing of this run is saved yet: start it again"
 
     def check_in(self, facts: Mapping[str, Any], timeout: float) -> None:
         """Rank 0 compares what the ranks say of themselves, then lets all begin."""
@@ -115,9 +120,7 @@ def meet(place: Place, timeout: float) -> Together:
     try:
         if not serves:
             reach(place.address, place.port, deadline)
-        store = dist.TCPStore(place.address, place.port, is_master=serves, wait_for_workers=False,
-                              timeout=timedelta(seconds=timeout))
-        store = dist.PrefixStore(f"attempt_{place.attempt}", store)
+        store = dist.PrefixStore(f"attempt_{place.attempt}", open_store(place, serves, timeout))
         if place.rank == 0:
             store.set("lifeline", lifeline.listen())
         else:
@@ -147,6 +150,31 @@ def reach(address: str, port: int, deadline: float) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
+
+
+def open_store(place: Place, serves: bool, timeout: float) -> dist.Store:
+    """What the ranks meet by: served by this process, or that of another one.
+
+    torch waits without end where something else answers at the port, so it waits in a thread.
+    timeout: seconds. Raises TimeoutError, and what torch raises.
+    """
+    outcome: list[dist.Store | Exception] = []
+
+    def work() -> None:
+        try:
+            outcome.append(dist.TCPStore(place.address, place.port, is_master=serves, wait_for_workers=False,
+                                         timeout=timedelta(seconds=timeout)))
+        except (dist.DistError, OSError, RuntimeError) as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, name="store", daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not outcome:
+        raise TimeoutError(f"{place.address}:{place.port} does not answer")
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
 
 
 def raise_as_one(error: BaseException, lifeline: Lifeline) -> None:

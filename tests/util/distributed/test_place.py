@@ -40,7 +40,8 @@ def test_a_process_alone(environment: Callable[..., None], monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("values, words", [({"RANK": "2"}, "RANK=2 and WORLD_SIZE=2"),
-                                           ({"MASTER_PORT": "no"}, "MASTER_PORT='no'")])
+                                           ({"MASTER_PORT": "no"}, "MASTER_PORT='no'"),
+                                           ({"MASTER_PORT": "65536"}, "MASTER_PORT=65536: give a free")])
 def test_numbers_that_cannot_be(values: dict[str, str], words: str, environment: Callable[..., None]) -> None:
     environment(**values)
     with pytest.raises(UsageError, match=words):
@@ -75,6 +76,8 @@ def test_devices_of_ranks(monkeypatch: pytest.MonkeyPatch, environment: Callable
         parse("--gpu_ids", "0,0", "--batch_size", "2")
     environment()
     assert parse("--batch_size", "2").device == torch.device("cuda:1")
+    with pytest.raises(UsageError, match="--ranks is 3, but 2 processes were started"):
+        parse("--ranks", "3", "--batch_size", "6")
     assert parse("--gpu_ids", "0,2", "--batch_size", "2").device == torch.device("cuda:2")
     assert used == [torch.device("cuda:1"), torch.device("cuda:2")]
     with pytest.raises(UsageError, match="2 on this machine, but --gpu_ids 0 names 1"):
