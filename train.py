@@ -110,7 +110,7 @@ def train(opt: Namespace, loader: Loader, model: BaseModel, state: TrainingState
                 monitor.step(progress, losses)
                 if progress.crossed(opt.print_freq):
                     shown = log.losses(progress, losses, model.learning_rate())     # waits for the device
-                    monitor.check(progress, shown, state.last_good)
+                    monitor.check(progress, shown, state.advice)
                 if progress.crossed(opt.display_freq) or progress.crossed(opt.update_html_freq):
                     show(model, fixed, progress, log, keep=progress.crossed(opt.update_html_freq))
                 if evaluation.due(progress):

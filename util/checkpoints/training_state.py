@@ -67,8 +67,8 @@ class TrainingState:
         if ranks.is_main():
             self._lock.__exit__(kind, error, trace)
         if self._failure and (error is None or isinstance(error, SystemExit)):
-            raise RunError(f"the end of this run is not saved ({self._failure}); kept is "
-                           f"{self.last_good}; make room, then --continue_train goes on from there")
+            raise RunError(f"the end of this run is not saved ({self._failure}); "
+                           f"{self.advice('room on the disk')}")
 
     def path(self, label: str) -> Path:
         return self.folder / f"{label}_state.pth"
@@ -76,6 +76,12 @@ class TrainingState:
     @property
     def last_good(self) -> str:
         return self.saved or "nothing of this run"
+
+    def advice(self, remedy: str) -> str:
+        """What is kept of a run that an error ends, and how to go on: with a remedy (`a lower --lr`)."""
+        if self.saved:
+            return f"kept is {self.saved}: go on from there with --continue_train and {remedy}"
+        return f"nothing of this run is saved yet: start it again with {remedy}"
 
     # ---- saving
 
@@ -89,8 +95,7 @@ class TrainingState:
         broken = first_nonfinite([content["networks"], content["optimizers"]])
         if broken:
             raise RunError(f"at {progress.moment} a number in the networks or their optimizers is NaN or "
-                           f"infinite, so this is not saved; kept is {self.last_good}: go on from there with "
-                           "--continue_train and a lower --lr")
+                           f"infinite, so this is not saved; {self.advice('a lower --lr')}")
         if ranks.is_main():
             self._write(label, content, model, progress)
         elif label == LATEST:

@@ -71,6 +71,6 @@ def watch(processes: list[subprocess.Popen]) -> int:
     if any(codes) and not told:         # no rank was left to say it
         killed = signal.Signals(-next(code for code in codes if code)).name
         say(f"{os.path.basename(sys.argv[0])}: error: the ranks were ended by {killed}; --continue_train "
-            "goes on from the last save", sys.stderr)
+            "goes on from the last save, if there was one", sys.stderr)
         return 1
     return told[0] if told else 0

@@ -1,6 +1,6 @@
 """Detect non-finite losses and discriminator collapse."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -45,10 +45,11 @@ class LossMonitor:
         self._first = torch.where(broken & (self._first < 0), progress.total_steps, self._first)
         self._in_a_row = (self._in_a_row + 1) * broken.any()
 
-    def check(self, progress: Progress, shown: Mapping[str, float], last_good: str) -> None:
+    def check(self, progress: Progress, shown: Mapping[str, float],
+              advice: Callable[[str], str]) -> None:
         """Raise RunError, or say what was skipped, if losses were not finite. Waits for the device.
 
-        shown: the losses just printed. last_good: the moment that is saved on disk, in words.
+        shown: the losses just printed. advice: how to go on from what is saved, with a remedy, in words.
         """
         self._collapse.check(progress, shown)
         since, self._checked_step = self._checked_step, progress.total_steps
@@ -60,11 +61,9 @@ class LossMonitor:
         what = (f"between step {since} and {progress.total_steps} ({progress.moment}) losses became NaN or "
                 f"infinite: " + ", ".join(f"{name} from step {step}" for name, step in found.items()))
         if not self._skips:
-            raise RunError(f"{what}; kept is {last_good}: go on from there with --continue_train and a lower "
-                           "--lr, or with --on_nan skip")
+            raise RunError(f"{what}; {advice('a lower --lr, or with --on_nan skip')}")
         if in_a_row >= SKIPS_IN_A_ROW:
-            raise RunError(f"{what}, the last {in_a_row} steps without exception; kept is {last_good}: go on "
-                           "from there with --continue_train and a lower --lr")
+            raise RunError(f"{what}, the last {in_a_row} steps without exception; {advice('a lower --lr')}")
         say(f"{what}; updates without finite gradients are left out")
 
 
