@@ -8,12 +8,14 @@ from options.train_options import TrainOptions
 from util.checkpoints.run_record import read_options
 from util.errors import UsageError
 
-# As published: Jung et al. 2022 (horse -> zebra), Zhan et al. 2022, Hu et al. 2022, Cai et al. 2024.
+MONCE = dict(nce_loss="nce", nce_weighting="ot", nce_ot_eps=0.1, nce_ot_amount=1, lambda_NCE=1, lambda_SRC=0)
+# As published: Jung et al. 2022 (horse -> zebra), Zhan et al. 2022, Hu et al. 2022, Cai et al. 2024. Averages
+# are our own (docs/results.md).
 PUBLISHED = {
     "hdce_src": dict(nce_loss="dce", nce_weighting="semantic", nce_gamma=50, nce_gamma_last=10,
                      lambda_NCE=0.1, lambda_SRC=0.05, nce_sampling="random"),
-    "monce": dict(nce_loss="nce", nce_weighting="ot", nce_ot_eps=0.1, nce_ot_amount=1, lambda_NCE=1,
-                  lambda_SRC=0),
+    "monce": MONCE | dict(ema=0),
+    "monce_ema": MONCE | dict(ema=1000),
     "qsattn": dict(nce_loss="nce", nce_weighting="none", nce_sampling="query", lambda_NCE=1),
     "enco": dict(model="enco", lr=5e-5, lr_G=None, lr_D=2e-4, lambda_NCE=2, lambda_IDT=10, lambda_GAN=1,
                  nce_sampling="dag", nce_layers="3,7,13,18,24,28", netF_nc=256),
