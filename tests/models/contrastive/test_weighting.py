@@ -7,6 +7,7 @@ import torch
 from models.contrastive.patch_nce import CONTRASTS, patch_nce_loss
 from models.contrastive.weighting import (
     Curriculum,
+    doubly_stochastic,
     semantic_scales,
     semantic_weighting,
     transport_plan,
@@ -111,6 +112,16 @@ def test_the_plan_is_that_of_sinkhorn(eps):
     if eps == 1:
         np.testing.assert_allclose(found.sum(2), 1, rtol=1e-9)
     assert (found[:, range(6), range(6)] == 0).all()
+
+
+def test_matrices_are_scaled_alike_together_and_alone():
+    """Together is the way of a GPU, alone that of a CPU; rows and columns of positive ones add up to 1."""
+    kernel = torch.rand(3, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
+    found = doubly_stochastic(kernel)
+    alone = torch.stack([doubly_stochastic(one) for one in kernel])
+    torch.testing.assert_close(found, alone, rtol=1e-12, atol=0)
+    torch.testing.assert_close(found.sum(1), torch.ones(3, 5, dtype=torch.float64))
+    torch.testing.assert_close(found.sum(2), torch.ones(3, 5, dtype=torch.float64))
 
 
 def test_alike_negatives_get_more_weight_and_the_mean_is_the_amount():
