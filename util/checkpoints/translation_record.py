@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from util.atomic import remove_temporaries, write_text
+from util.errors import UsageError
 
 FOLDER, MADE_BY = "record", "made_by.json"     # <results>/record/made_by.json
 # Options that change no pixel, or are told otherwise: a source by its file, a checkpoint by its weights.
@@ -54,7 +55,8 @@ class Record:
         """Keep the lines there are, if they were made by the same, or else begin anew.
 
         What a killed process left half-written is removed: nobody may be writing into the folder. Returns why
-        lines that should be kept are not, in words; "" if they are, or if there were none.
+        lines that should be kept are not, in words; "" if they are, or if there were none. Raises UsageError
+        for a folder that cannot be made.
         """
         remove_temporaries(self.folder)
         before = self._made_by()
@@ -63,7 +65,11 @@ class Record:
         had = self._files()
         for path in had:
             path.unlink()
-        (self.folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        try:
+            (self.folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        except (NotADirectoryError, FileExistsError, PermissionError) as error:
+            raise UsageError(f"no translations can be written to {self.folder}: {error.strerror}; choose "
+                             "another --results_dir") from error
         write_text(self.folder / FOLDER / MADE_BY, json.dumps(made_by, indent=1, sort_keys=True) + "\n")
         return _difference(before, made_by) if keep and had else ""
 

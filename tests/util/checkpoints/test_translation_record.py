@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from util.checkpoints.translation_record import Done, Record, made_by, stamp_of
+from util.errors import UsageError
 
 BY = {"weights": "w", "options": {"eval": "False"}}
 
@@ -160,3 +161,9 @@ def test_a_file_that_an_option_names_counts_with_its_content(tmp_path):
     assert made_by({}, {"style_image": str(style)}) == first
     style.write_bytes(b"12")
     assert made_by({}, {"style_image": str(style)}) != first
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="file/run: Not a directory; choose another --results_dir"):
+        begun(tmp_path / "file" / "run")
